@@ -1,0 +1,286 @@
+/**
+ * Say a side effect where it is thought of; let it leave only when the work it belongs to has succeeded.
+ *
+ * `Airlock.enqueue` puts an intent into the scope that the running fiber is in. `Airlock.scoped` (or the HTTP middleware,
+ * or a SQL transaction) is such a scope: if it succeeds its intents leave, if it fails they are gone.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type * as EffectScope from "effect/Scope"
+import { type FlushError, NoScopeError } from "./AirlockError.js"
+import { AirlockScope, type Limits, type ScopeOptions, type ScopeView } from "./AirlockScope.js"
+import { CurrentExecutor, type Executor } from "./Executor.js"
+import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
+import { Airlock, type AirlockService } from "./internal/airlock.js"
+import * as internal from "./internal/enqueue.js"
+import { HandlerRegistry } from "./internal/handlers.js"
+import { openScope } from "./internal/open.js"
+import { extend } from "./internal/policyChain.js"
+import { currentPosition, exitWithin, locally, positionOf, rootFork } from "./internal/position.js"
+import type { Scope } from "./internal/scope.js"
+import { giveBack, settle } from "./internal/settle.js"
+import { CurrentPolicy, type Policy } from "./Policy.js"
+import type * as Task from "./Task.js"
+
+export {
+  /**
+   * The service that an application provides once.
+   *
+   * @since 0.1.0
+   * @category services
+   */
+  Airlock,
+  /**
+   * @since 0.1.0
+   * @category services
+   */
+  type AirlockService
+}
+
+/**
+ * What an application may set for all of its scopes. Policy and executor may be provided as services instead
+ * (`Policy.layer`, `Executor.layer`).
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface AirlockOptions extends Limits {
+  readonly policy?: Policy
+  readonly executor?: Executor
+}
+
+/**
+ * Builds the `Airlock` service. Policy and executor are those of the options, else those that the Layer is given, else
+ * `Policy.allowAll` and `Executor.inProcess()`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
+  Layer.effect(
+    Airlock,
+    Effect.gen(function*() {
+      const service: AirlockService = {
+        policy: options.policy ?? (yield* CurrentPolicy),
+        executor: options.executor ?? (yield* CurrentExecutor),
+        maxIntents: options.maxIntents ?? 10_000,
+        policyTimeout: Duration.decode(options.policyTimeout ?? "5 seconds"),
+        dispatchTimeout: Duration.decode(options.dispatchTimeout ?? "60 seconds"),
+        handlers: new HandlerRegistry(() => service)
+      }
+      return service
+    })
+  )
+
+/**
+ * `Airlock.layer()`: the Layer that an application provides.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const AirlockLive: Layer.Layer<Airlock> = layer()
+
+/**
+ * Wishes that a task be run: puts an intent into the scope around, and gives the intent's id. Nothing happens yet. When
+ * the scope succeeds, and with it the scopes and transactions around it, the intent leaves.
+ *
+ * It cannot fail. Wrong use is a defect that names the task and the place of the call: a payload that does not fit
+ * (`InvalidPayloadError`), no scope (`NoScopeError`), a scope that has settled (`ScopeClosedError`), a policy that
+ * refuses (`PolicyViolation`), a full scope (`BufferFullError`), a transaction that Airlock does not see
+ * (`UnseenTransactionError`). A refused intent leaves the scope as it was.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * // Effect<void, never, AirlockScope>: the type says that it has side effects
+ * const confirm = (orderId: number) => Airlock.enqueue(SendReceipt, { orderId }).pipe(Effect.asVoid)
+ * ```
+ *
+ * @since 0.1.0
+ * @category enqueueing
+ */
+export const enqueue: <Name extends string, Payload extends Schema.Schema.Any>(
+  task: Task.Task<Name, Payload>,
+  payload: NoInfer<Schema.Schema.Type<Payload>>,
+  options?: EnqueueOptions
+) => Effect.Effect<IntentId, never, AirlockScope> = internal.enqueue
+
+/**
+ * What `Airlock.scoped` makes of its argument: of an Effect, the same one in a scope; of options, the function that puts
+ * an Effect into such a scope.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
+  ? Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+  : <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+
+/**
+ * Runs an Effect in a scope. If it succeeds, what it enqueued leaves, and `Airlock.scoped` ends only then; if it fails,
+ * dies or is interrupted, what it enqueued is gone. Inside another scope, success hands the intents to that one.
+ *
+ * Where the Effect succeeded and an intent could not leave, it fails with a {@link FlushError} that names each.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockLive, Policy, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ * const checkout = Airlock.enqueue(SendReceipt, { orderId: 1 })
+ *
+ * const program = checkout.pipe(Airlock.scoped, Effect.provide(AirlockLive))
+ * const dryRun = checkout.pipe(Airlock.scoped({ policy: Policy.dropAll }), Effect.provide(AirlockLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category scopes
+ */
+export const scoped = <const X extends Effect.Effect<any, any, any> | ScopeOptions>(argument: X): Scoped<X> =>
+  // The two cases of `Scoped`; TypeScript does not narrow a generic's conditional type by a test of its value.
+  (Effect.isEffect(argument)
+    ? inScope(argument, {})
+    : (self: Effect.Effect<unknown, unknown, unknown>) => inScope(self, argument as ScopeOptions)) as Scoped<X>
+
+const inScope = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  options: ScopeOptions
+): Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime((fiber) => {
+      const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options)
+      return Effect.flatMap(
+        exitWithin(restore(self), fiber, scope),
+        (exit) => Effect.flatMap(settle(scope, exit), (settlement) => giveBack(scope, exit, settlement))
+      )
+    })
+  )
+
+/**
+ * Opens a scope as a resource: it settles when the Effect `Scope` around closes, from its Exit. For Layers, for
+ * `Effect.provideServiceEffect(AirlockScope, Airlock.open())`, and where a scope's ends are not those of one Effect.
+ *
+ * A release cannot fail, so an intent that could not leave is a defect here (a {@link FlushError} inside). Where there is
+ * one Effect to wrap, use {@link scoped}.
+ *
+ * @since 0.1.0
+ * @category scopes
+ */
+export const open = (
+  options: ScopeOptions = {}
+): Effect.Effect<AirlockScope["Type"], never, Airlock | EffectScope.Scope> =>
+  Effect.acquireRelease(
+    Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
+      const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options)
+      return Effect.as(FiberRef.set(currentPosition, scope), scope)
+    }),
+    (scope, exit) =>
+      FiberRef.update(currentPosition, (position) => position === scope ? scope.outer : position).pipe(
+        Effect.zipRight(settle(scope, exit)),
+        Effect.flatMap((settlement) => giveBack(scope, Exit.void, settlement)),
+        Effect.orDie
+      )
+  )
+
+/**
+ * The scope that the running fiber is in, read-only, for whoever looks: logs, middleware, tests.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const current: Effect.Effect<Option.Option<ScopeView>> = Effect.withFiberRuntime((fiber) => {
+  const scope = positionOf(fiber)?.scope
+  if (scope !== undefined) {
+    scope.touched = true
+  }
+  return Effect.succeed(Option.fromNullable(scope))
+})
+
+/**
+ * What the scope around holds now, in order; nothing where there is no scope.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const intents: Effect.Effect<ReadonlyArray<Intent>> = Effect.map(
+  current,
+  Option.match({ onNone: () => [], onSome: (scope) => scope.intents })
+)
+
+/**
+ * Puts a region of code under a policy, beside those that hold already. It is sealed on each intent enqueued there, and
+ * holds for every scope that opens there.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const withPolicy: {
+  (policy: Policy): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, policy: Policy): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, policy: Policy): Effect.Effect<A, E, R> =>
+    Effect.withFiberRuntime((fiber) => {
+      const position = positionOf(fiber)
+      return locally(self, {
+        scope: position?.scope,
+        policies: extend(position?.policies, policy, true),
+        fork: position?.fork ?? rootFork()
+      })
+    })
+)
+
+/**
+ * Gives up the check that there is a scope, for services whose methods should need nothing: a missing scope is then a
+ * defect ({@link NoScopeError}) when it happens, instead of a compile error. It opens no scope.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const unchecked: Layer.Layer<AirlockScope> = Layer.sync(AirlockScope, () => uncheckedView)
+
+const uncheckedView: ScopeView = {
+  get id() {
+    return viewHere().id
+  },
+  get name() {
+    return viewHere().name
+  },
+  get state() {
+    return viewHere().state
+  },
+  get intents() {
+    return viewHere().intents
+  },
+  get own() {
+    return viewHere().own
+  },
+  get captured() {
+    return viewHere().captured
+  }
+}
+
+/** The scope of the fiber that reads from the view. */
+const viewHere = (): ScopeView => {
+  const fiber = Fiber.getCurrentFiber()
+  const scope = Option.isSome(fiber) ? positionOf(fiber.value)?.scope : undefined
+  if (scope === undefined) {
+    throw new NoScopeError({ task: "AirlockScope" })
+  }
+  return scope
+}

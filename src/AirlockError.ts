@@ -1,0 +1,284 @@
+/**
+ * What can go wrong, and what to do about it.
+ *
+ * Wrong use of the library (`NoScopeError` and its like) is a defect: no caller could act on it. What a caller can act
+ * on, that some intents did not leave, is the typed {@link FlushError}.
+ *
+ * No message carries a payload: payloads may hold secrets, and errors end up in logs.
+ *
+ * @since 0.1.0
+ */
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+
+const at = (site: string | undefined): string => site === undefined ? "" : ` (${site})`
+
+/** Where `Airlock.enqueue` was called, as a stack frame: `at checkout (src/orders.ts:12:5)`. */
+const site = Schema.optionalWith(Schema.String, { exact: true })
+
+/**
+ * `Airlock.enqueue` ran where no scope is open. Only reachable through `Airlock.unchecked` or a cast: otherwise the
+ * missing scope is a compile error.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class NoScopeError extends Schema.TaggedError<NoScopeError>("effect-airlock/NoScopeError")("NoScopeError", {
+  task: Schema.String,
+  site
+}) {
+  override get message(): string {
+    return `"${this.task}" was enqueued outside of any Airlock scope${at(this.site)}. ` +
+      "Wrap the program in Airlock.scoped, or serve the route through HttpMiddleware.airlock."
+  }
+}
+
+/**
+ * `Airlock.enqueue` ran in a scope that has settled, or was settling: typically in a daemon fiber that outlived its
+ * request. The intent was not accepted.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class ScopeClosedError extends Schema.TaggedError<ScopeClosedError>("effect-airlock/ScopeClosedError")(
+  "ScopeClosedError",
+  { task: Schema.String, scope: Schema.String, state: Schema.String, site }
+) {
+  override get message(): string {
+    return `"${this.task}" was enqueued in the scope "${this.scope}", which is already ${this.state}${
+      at(this.site)
+    }. ` +
+      "A fiber that outlives its scope needs a scope of its own: wrap what it does in Airlock.scoped({ independent: true })."
+  }
+}
+
+/**
+ * A policy tried to enqueue. Policies decide; they never add work.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class PolicyEnqueueError extends Schema.TaggedError<PolicyEnqueueError>("effect-airlock/PolicyEnqueueError")(
+  "PolicyEnqueueError",
+  { task: Schema.String, site }
+) {
+  override get message(): string {
+    return `"${this.task}" was enqueued from within a policy${at(this.site)}. ` +
+      "A policy only says whether an intent may leave; enqueue from the code that the policy judges."
+  }
+}
+
+/**
+ * A policy in force refuses this intent at the moment it is enqueued.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class PolicyViolation extends Schema.TaggedError<PolicyViolation>("effect-airlock/PolicyViolation")(
+  "PolicyViolation",
+  { task: Schema.String, policy: Schema.String, reason: Schema.String, site }
+) {
+  override get message(): string {
+    return `"${this.task}" may not be enqueued here${
+      at(this.site)
+    }: the policy "${this.policy}" refuses it (${this.reason}).`
+  }
+}
+
+/**
+ * A scope holds as many intents as it may.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class BufferFullError extends Schema.TaggedError<BufferFullError>("effect-airlock/BufferFullError")(
+  "BufferFullError",
+  { task: Schema.String, scope: Schema.String, limit: Schema.Number, site }
+) {
+  override get message(): string {
+    return `"${this.task}" does not fit${at(this.site)}: the scope "${this.scope}" already holds its limit of ` +
+      `${this.limit} intents. Raise maxIntents, or split the work into scopes of its own.`
+  }
+}
+
+/**
+ * The payload given to `Airlock.enqueue` is not what the task's Schema describes. The message names paths and what was
+ * expected there, never the values.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class InvalidPayloadError extends Schema.TaggedError<InvalidPayloadError>("effect-airlock/InvalidPayloadError")(
+  "InvalidPayloadError",
+  { task: Schema.String, issues: Schema.Array(Schema.String), site }
+) {
+  override get message(): string {
+    return `"${this.task}" was enqueued with a payload that does not fit its Schema${at(this.site)}: ${
+      this.issues.join("; ")
+    }.`
+  }
+}
+
+/**
+ * `Airlock.enqueue` ran inside a SQL transaction that Airlock does not know, so it could not tell whether that
+ * transaction commits.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class UnseenTransactionError
+  extends Schema.TaggedError<UnseenTransactionError>("effect-airlock/UnseenTransactionError")(
+    "UnseenTransactionError",
+    { task: Schema.String, site }
+  )
+{
+  override get message(): string {
+    return `"${this.task}" was enqueued inside a SQL transaction that Airlock does not see${at(this.site)}. ` +
+      "Provide SqlTransaction.layer over the SqlClient that opened it, so that the intent can wait for its commit."
+  }
+}
+
+/**
+ * Two handlers were given for one task name to the same Airlock.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class DuplicateTaskError extends Schema.TaggedError<DuplicateTaskError>("effect-airlock/DuplicateTaskError")(
+  "DuplicateTaskError",
+  { task: Schema.String }
+) {
+  override get message(): string {
+    return `The task "${this.task}" already has a handler in this Airlock. ` +
+      "Task names are global: rename one of the two tasks, or provide one toLayer of it only."
+  }
+}
+
+/**
+ * No handler is registered for the task of an intent.
+ *
+ * @since 0.1.0
+ * @category reasons
+ */
+export class UnknownTaskError extends Schema.TaggedError<UnknownTaskError>("effect-airlock/UnknownTaskError")(
+  "UnknownTaskError",
+  { task: Schema.String, known: Schema.Array(Schema.String) }
+) {
+  override get message(): string {
+    const known = this.known.length === 0 ? "none" : this.known.join(", ")
+    return `No handler is registered for the task "${this.task}" (registered: ${known}). ` +
+      "Provide the Layer that task.toLayer(handler) gives."
+  }
+}
+
+/**
+ * The executor could not dispatch an intent; for a handler in the process, the handler failed.
+ *
+ * @since 0.1.0
+ * @category reasons
+ */
+export class DispatchError extends Schema.TaggedError<DispatchError>("effect-airlock/DispatchError")("DispatchError", {
+  task: Schema.String,
+  cause: Schema.Defect
+}) {
+  override get message(): string {
+    return `Dispatching "${this.task}" failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/**
+ * The executor stopped before it came to this intent.
+ *
+ * @since 0.1.0
+ * @category reasons
+ */
+export class NotAttemptedError extends Schema.TaggedError<NotAttemptedError>("effect-airlock/NotAttemptedError")(
+  "NotAttemptedError",
+  { task: Schema.String }
+) {
+  override get message(): string {
+    return `"${this.task}" was not attempted: the executor had stopped at an earlier failure.`
+  }
+}
+
+/**
+ * Something that settling waits for took longer than it may.
+ *
+ * @since 0.1.0
+ * @category reasons
+ */
+export class SettleTimeoutError extends Schema.TaggedError<SettleTimeoutError>("effect-airlock/SettleTimeoutError")(
+  "SettleTimeoutError",
+  { what: Schema.String, millis: Schema.Number }
+) {
+  override get message(): string {
+    return `${this.what} did not answer within ${this.millis} ms.`
+  }
+}
+
+/**
+ * A policy failed or died while it decided.
+ *
+ * @since 0.1.0
+ * @category reasons
+ */
+export class PolicyFailedError extends Schema.TaggedError<PolicyFailedError>("effect-airlock/PolicyFailedError")(
+  "PolicyFailedError",
+  { cause: Schema.Defect }
+) {
+  override get message(): string {
+    return `A policy failed while it decided: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/**
+ * Why one intent did not leave.
+ *
+ * @since 0.1.0
+ * @category reasons
+ */
+export const FlushReason = Schema.Union(
+  UnknownTaskError,
+  DispatchError,
+  NotAttemptedError,
+  SettleTimeoutError,
+  PolicyFailedError,
+  ScopeClosedError,
+  BufferFullError
+)
+
+/**
+ * @since 0.1.0
+ * @category reasons
+ */
+export type FlushReason = typeof FlushReason.Type
+
+/**
+ * An intent that should have left and did not.
+ *
+ * @since 0.1.0
+ * @category failures
+ */
+export interface FlushFailure {
+  readonly intentId: string
+  readonly task: string
+  readonly reason: FlushReason
+}
+
+/**
+ * A scope succeeded, but some of its intents could not leave. It names every one of them, and carries the exit of the
+ * body, whose work is done all the same.
+ *
+ * @since 0.1.0
+ * @category failures
+ */
+export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/FlushError")("FlushError", {
+  scope: Schema.String,
+  failures: Schema.Array(Schema.Struct({ intentId: Schema.String, task: Schema.String, reason: FlushReason })),
+  exit: Schema.declare(Exit.isExit)
+}) {
+  override get message(): string {
+    const failures = this.failures.map((failure) => `  ${failure.intentId} ${failure.task}: ${failure.reason.message}`)
+    return `${failures.length} intent(s) of the scope "${this.scope}" did not leave:\n${failures.join("\n")}`
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * A task is a named kind of side effect: a name, a Schema for its payload and, given by the application, a handler.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { AirlockScope } from "./AirlockScope.js"
+import type { IntentId } from "./Intent.js"
+import { Airlock } from "./internal/airlock.js"
+import type { Handler } from "./internal/handlers.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = Symbol.for("effect-airlock/Task")
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * What a handler learns of the run beside the payload.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HandlerContext {
+  /** The same at every attempt: the key to recognise a duplicate by. */
+  readonly intentId: IntentId
+  /** From 1. */
+  readonly attempt: number
+  /** Milliseconds since the epoch. */
+  readonly enqueuedAt: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Task<out Name extends string, in out Payload extends Schema.Schema.Any> {
+  readonly [TypeId]: TypeId
+  readonly name: Name
+  readonly payloadSchema: Payload
+  /**
+   * Says what the task does. The handler runs in a root scope of its own (what it enqueues leaves if it succeeds) and in
+   * the context that the Layer was given, not in that of whoever enqueued. When the Layer closes, it takes no new
+   * runs and waits for the running ones.
+   *
+   * A second handler for the same name, in the same Airlock, is a `DuplicateTaskError`.
+   */
+  readonly toLayer: <E, R>(
+    handler: (payload: Schema.Schema.Type<Payload>, context: HandlerContext) => Effect.Effect<unknown, E, R>
+  ) => Layer.Layer<never, never, Airlock | Exclude<R, AirlockScope | Scope.Scope>>
+}
+
+/**
+ * Any task, where the payload's type does not matter.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Any {
+  readonly [TypeId]: TypeId
+  readonly name: string
+  readonly payloadSchema: Schema.Schema.Any
+}
+
+/**
+ * Defines a task.
+ *
+ * `payload` is a Schema, or the fields of a `Schema.Struct`; it may not need services. The name identifies the task
+ * wherever an intent waits (a table, a queue), so choose it once: a deployed name is renamed like a column is.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", {
+ *   payload: { orderId: Schema.Number, email: Schema.String }
+ * })
+ *
+ * const SendReceiptLive = SendReceipt.toLayer(({ email, orderId }) => Effect.log(`receipt ${orderId} to ${email}`))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <const Name extends string, Payload extends PayloadFields | Schema.Schema.AnyNoContext>(
+  name: Name,
+  options: { readonly payload: Payload }
+): Task<Name, PayloadSchema<Payload>> => {
+  if (name.length === 0) {
+    throw new TypeError("Task.make needs a name that is not empty")
+  }
+  const payloadSchema = Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)
+  const toLayer = <E, R>(handler: (payload: never, context: HandlerContext) => Effect.Effect<unknown, E, R>) =>
+    Layer.scopedDiscard(Effect.gen(function*() {
+      const airlock = yield* Airlock
+      const context = yield* Effect.context<Exclude<R, AirlockScope | Scope.Scope>>()
+      // What `R` excludes is what a run adds to this context: the handler finds in it all that it asks for.
+      yield* airlock.handlers.register(name, handler as Handler, context as Context.Context<never>)
+    }))
+  // The Schema is the one that `Payload` describes: TypeScript does not follow a narrowed generic into the conditional
+  // type `PayloadSchema`.
+  return { [TypeId]: TypeId, name, payloadSchema, toLayer } as unknown as Task<Name, PayloadSchema<Payload>>
+}
+
+/**
+ * The fields of a payload that `Task.make` accepts: those of a `Schema.Struct`, none of which needs services.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export interface PayloadFields {
+  readonly [field: PropertyKey]: Schema.Schema.AnyNoContext | AnySignature<any> | AnySignature<never>
+}
+
+type AnySignature<T> = Schema.PropertySignature<
+  Schema.PropertySignature.Token,
+  T,
+  PropertyKey,
+  Schema.PropertySignature.Token,
+  any,
+  boolean,
+  never
+>
+
+/**
+ * The Schema that `Task.make` makes of its `payload` option.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type PayloadSchema<Payload extends PayloadFields | Schema.Schema.AnyNoContext> = Payload extends
+  Schema.Schema.AnyNoContext ? Payload
+  : Payload extends Schema.Struct.Fields ? Schema.Struct<Payload>
+  : never
+
+/**
+ * Whether a value is a task.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isTask = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u

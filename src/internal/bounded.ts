@@ -1,0 +1,65 @@
+/**
+ * Runs something that others wrote, bounded in time, from within an uninterruptible region.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { SettleTimeoutError } from "../AirlockError.js"
+import { moveTo, type Position } from "./position.js"
+
+/** How long what is interrupted at its limit may still take to answer. */
+const grace = Duration.seconds(1)
+
+/** @internal */
+export interface Bounded<A, E> {
+  /** Absent where the limit passed and no answer came within the grace either. */
+  readonly exit: Exit.Exit<A, E> | undefined
+  readonly timeout: SettleTimeoutError | undefined
+}
+
+/**
+ * Runs `self` in a fiber of its own, standing at `position`. Interrupted at its limit, `self` may still answer with what it has.
+ *
+ * @internal
+ */
+export const bounded = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  position: Position | undefined,
+  what: string,
+  limit: Duration.Duration
+): Effect.Effect<Bounded<A, E>, never, R> =>
+  Effect.flatMap(Effect.forkDaemon(Effect.interruptible(Effect.zipRight(moveTo(position), self))), (fiber) =>
+    // What needs no waiting has ended after its first turn: a timer would cost more than it did.
+    Effect.flatMap(Effect.yieldNow(), () => {
+      const exit = fiber.unsafePoll()
+      return exit === null ? awaitWithin(fiber, what, limit) : Effect.succeed({ exit, timeout: undefined })
+    }))
+
+const awaitWithin = <A, E>(
+  fiber: Fiber.RuntimeFiber<A, E>,
+  what: string,
+  limit: Duration.Duration
+): Effect.Effect<Bounded<A, E>> =>
+  Effect.flatMap(answerWithin(fiber, limit), (exit): Effect.Effect<Bounded<A, E>> => {
+    if (exit !== undefined) {
+      return Effect.succeed({ exit, timeout: undefined })
+    }
+    const timeout = new SettleTimeoutError({ what, millis: Duration.toMillis(limit) })
+    return Effect.zipRight(
+      Fiber.interruptFork(fiber),
+      Effect.map(answerWithin(fiber, grace), (exit) => ({ exit, timeout }))
+    )
+  })
+
+const answerWithin = <A, E>(
+  fiber: Fiber.RuntimeFiber<A, E>,
+  limit: Duration.Duration
+): Effect.Effect<Exit.Exit<A, E> | undefined> =>
+  Effect.timeoutTo(Effect.interruptible(Fiber.await(fiber)), {
+    duration: limit,
+    onSuccess: (exit) => exit,
+    onTimeout: () => undefined
+  })

@@ -1,0 +1,246 @@
+/**
+ * The handlers of an application's tasks, and how one runs: in a root scope and a context of its own.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as EffectScope from "effect/Scope"
+import { DispatchError, DuplicateTaskError, UnknownTaskError } from "../AirlockError.js"
+import { AirlockScope } from "../AirlockScope.js"
+import type { Handlers, Outcome } from "../Executor.js"
+import type { Intent } from "../Intent.js"
+import type { HandlerContext } from "../Task.js"
+import type { AirlockService } from "./airlock.js"
+import { openRoot } from "./open.js"
+import { exitAt, moveTo } from "./position.js"
+import type { Scope } from "./scope.js"
+import { giveBack, settle } from "./settle.js"
+import { currentTurn } from "./turn.js"
+
+/** @internal */
+export type Handler = (payload: never, context: HandlerContext) => Effect.Effect<unknown, unknown, never>
+
+interface Registration {
+  readonly task: string
+  readonly handler: Handler
+  /** What the handler's Layer was given: all that the handler sees, beside its scopes. */
+  readonly context: Context.Context<never>
+  running: number
+  idle: Deferred.Deferred<void> | undefined
+}
+
+/** @internal */
+export class HandlerRegistry implements Handlers {
+  private readonly registrations = new Map<string, Registration>()
+
+  constructor(private readonly airlock: () => AirlockService) {}
+
+  get names(): ReadonlyArray<string> {
+    return [...this.registrations.keys()].sort()
+  }
+
+  /** Registers a handler for as long as a Layer lives. When it closes, no run begins any more, and the running ones end. */
+  register(
+    task: string,
+    handler: Handler,
+    context: Context.Context<never>
+  ): Effect.Effect<void, never, EffectScope.Scope> {
+    return Effect.acquireRelease(
+      Effect.suspend(() => {
+        if (this.registrations.has(task)) {
+          return Effect.die(new DuplicateTaskError({ task }))
+        }
+        const registration: Registration = { task, handler, context, running: 0, idle: undefined }
+        this.registrations.set(task, registration)
+        return Effect.succeed(registration)
+      }),
+      (registration) =>
+        Effect.suspend(() => {
+          this.registrations.delete(task)
+          if (registration.running === 0) {
+            return Effect.void
+          }
+          registration.idle = Deferred.unsafeMake(FiberId.none)
+          return Deferred.await(registration.idle)
+        })
+    )
+  }
+
+  run(
+    intents: ReadonlyArray<Intent>,
+    onOutcome: (outcome: Outcome) => boolean
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const seat = new Seat(this.airlock())
+      let index = 0
+      let stopped = intents.length === 0
+      const loop = Effect.whileLoop({
+        while: () => !stopped,
+        body: () => {
+          const intent = intents[index]!
+          const registration = this.registrations.get(intent.task.name)
+          return registration === undefined
+            ? Effect.succeed(Exit.fail(new UnknownTaskError({ task: intent.task.name, known: this.names })))
+            : seat.run(registration, intent)
+        },
+        step: (outcome: Outcome) => {
+          stopped = onOutcome(outcome) || ++index === intents.length
+        }
+      })
+      // Whether the loop ends or is interrupted, the seat is left.
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.withFiberRuntime<void>((fiber) =>
+          Effect.flatMap(
+            exitAt(
+              Effect.onExit(restore(loop), (exit) => seat.leave(exit)),
+              fiber,
+              undefined,
+              Context.empty()
+            ),
+            (exit) => exit
+          )
+        )
+      )
+    })
+  }
+}
+
+/**
+ * Where a fiber runs one handler after the other. To set a scope and a context up costs more than the steps of most
+ * handlers, so the next handler takes over those of the last one where nobody can tell: it was of the same task, used
+ * neither, and no other code has run since.
+ */
+class Seat {
+  private registration: Registration | undefined
+  private scope: Scope | undefined
+  private finalizers: EffectScope.CloseableScope | undefined
+  private turn = -1
+  private busy = false
+
+  constructor(private readonly airlock: AirlockService) {}
+
+  run(registration: Registration, intent: Intent): Effect.Effect<Outcome> {
+    if (this.registration === registration && this.isUnused()) {
+      return this.call(registration, intent)
+    }
+    return Effect.zipRight(
+      Effect.uninterruptible(this.take(registration)),
+      Effect.suspend(() => this.call(registration, intent))
+    )
+  }
+
+  private call(registration: Registration, intent: Intent): Effect.Effect<Outcome> {
+    this.scope!.state = "open"
+    this.busy = true
+    registration.running++
+    return Effect.matchCauseEffect(handle(registration, intent), this.ended)
+  }
+
+  private readonly ended = {
+    onFailure: (cause: Cause.Cause<unknown>): Effect.Effect<Outcome> => this.finish(Exit.failCause(cause)),
+    onSuccess: (): Effect.Effect<Outcome> => {
+      if (this.isUnused()) {
+        // Between two handlers the scope is closed, so that whoever held on to it is refused.
+        this.scope!.state = "flushed"
+        this.end()
+        return succeeded
+      }
+      return this.finish(Exit.void)
+    }
+  }
+
+  private finish(exit: Exit.Exit<void, unknown>): Effect.Effect<Outcome> {
+    const { task } = this.registration!
+    return Effect.map(Effect.uninterruptible(this.leave(exit)), (exit) =>
+      Exit.isSuccess(exit)
+        ? Exit.void
+        : Exit.fail(new DispatchError({ task, cause: Cause.squash(exit.cause) })))
+  }
+
+  private end(): void {
+    if (this.busy) {
+      this.busy = false
+      const registration = this.registration!
+      registration.running--
+      if (registration.running === 0 && registration.idle !== undefined) {
+        Deferred.unsafeDone(registration.idle, Exit.void)
+      }
+    }
+  }
+
+  private isUnused(): boolean {
+    const { finalizers, scope } = this
+    return scope !== undefined && finalizers !== undefined && !scope.touched && scope.buffer.length === 0 &&
+      hasNoFinalizers(finalizers) && this.turn === currentTurn()
+  }
+
+  private take(registration: Registration): Effect.Effect<void> {
+    return Effect.zipRight(
+      this.leave(Exit.void),
+      Effect.flatMap(EffectScope.make(), (finalizers) => {
+        const name = `handler of ${registration.task}`
+        const scope = openRoot(this.airlock, registration.context, undefined, { name })
+        this.registration = registration
+        this.scope = scope
+        this.finalizers = finalizers
+        this.turn = currentTurn()
+        const context = registration.context.pipe(
+          Context.add(AirlockScope, scope),
+          Context.add(EffectScope.Scope, finalizers)
+        )
+        return Effect.zipRight(moveTo(scope), FiberRef.set(FiberRef.currentContext, context))
+      })
+    )
+  }
+
+  /** Closes what the last handler had: its resources first, then its intents leave, or are gone. */
+  leave(exit: Exit.Exit<void, unknown>): Effect.Effect<Exit.Exit<void, unknown>> {
+    const { busy, finalizers, scope } = this
+    if (scope === undefined || finalizers === undefined) {
+      return Effect.succeed(exit)
+    }
+    return Effect.exit(EffectScope.close(finalizers, exit)).pipe(
+      Effect.map((closed) => Exit.zipLeft(exit, closed)),
+      Effect.flatMap((result) =>
+        busy
+          ? Effect.map(settle(scope, result), (settlement) => giveBack(scope, result, settlement))
+          : Effect.succeed(result)
+      ),
+      Effect.tap(() => {
+        this.end()
+        this.scope = this.finalizers = this.registration = undefined
+      })
+    )
+  }
+}
+
+const succeeded: Effect.Effect<Outcome> = Effect.succeed(Exit.void)
+
+const handle = (registration: Registration, intent: Intent): Effect.Effect<unknown, unknown> => {
+  try {
+    // The payload fits the handler: the enqueue checked it against the Schema of the task of this name.
+    return registration.handler(intent.payload as never, {
+      intentId: intent.id,
+      attempt: 1,
+      enqueuedAt: intent.enqueuedAt
+    })
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+/**
+ * Whether no finalizer was added. `Effect.forkIn` reads the same fields of Effect's own Scope; where they are not what
+ * is expected, the answer is the one that costs only time.
+ */
+const hasNoFinalizers = (scope: EffectScope.CloseableScope): boolean => {
+  const state: unknown = "state" in scope ? scope.state : undefined
+  return typeof state === "object" && state !== null && "finalizers" in state && state.finalizers instanceof Map &&
+    state.finalizers.size === 0
+}

@@ -1,0 +1,56 @@
+/**
+ * Opening a scope: what holds for it is resolved here, once.
+ *
+ * @internal
+ */
+import type * as Context from "effect/Context"
+import type * as Fiber from "effect/Fiber"
+import type { ScopeOptions } from "../AirlockScope.js"
+import { CurrentExecutor, type Executor } from "../Executor.js"
+import { CurrentPolicy, type Policy } from "../Policy.js"
+import type { AirlockService } from "./airlock.js"
+import { extend, extendOnce, rebaseLocal } from "./policyChain.js"
+import { noteFiber, type Position, positionOf } from "./position.js"
+import { Scope } from "./scope.js"
+
+/**
+ * A scope where the fiber stands: inside the scope that is open there, unless it is to be independent.
+ *
+ * @internal
+ */
+export const openScope = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  airlock: AirlockService,
+  options: ScopeOptions
+): Scope => {
+  const position = positionOf(fiber)
+  if (position?.scope === undefined || options.independent === true) {
+    return openRoot(airlock, fiber.currentContext, position, options)
+  }
+  position.scope.touched = true
+  noteFiber(position.fork, fiber)
+  const policies = extend(extendOnce(position.policies, policyIn(fiber.currentContext)), options.policy)
+  return new Scope(airlock, position.scope.executor, policies, position, options)
+}
+
+/**
+ * A scope that no other one has a say over. The policies of Airlock, of the code around, of the context and its own add
+ * up; of executors, the nearest is taken.
+ *
+ * @internal
+ */
+export const openRoot = (
+  airlock: AirlockService,
+  context: Context.Context<never>,
+  position: Position | undefined,
+  options: ScopeOptions
+): Scope => {
+  const around = rebaseLocal(position?.policies, extend(undefined, airlock.policy))
+  const policies = extend(extendOnce(around, policyIn(context)), options.policy)
+  return new Scope(airlock, options.executor ?? executorIn(context) ?? airlock.executor, policies, undefined, options)
+}
+
+// A Reference has a value even where nobody provided one: only what was provided counts here.
+const policyIn = (context: Context.Context<never>): Policy | undefined => context.unsafeMap.get(CurrentPolicy.key)
+
+const executorIn = (context: Context.Context<never>): Executor | undefined => context.unsafeMap.get(CurrentExecutor.key)

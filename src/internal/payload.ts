@@ -1,0 +1,64 @@
+/**
+ * Checking a payload against its Schema, and saying what is wrong without saying what was in it.
+ *
+ * @internal
+ */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as Task from "../Task.js"
+
+const checks = new WeakMap<Task.Any, (payload: unknown) => boolean>()
+
+// A task's payload needs no services: `Task.make` accepts no other Schema.
+const schemaOf = (task: Task.Any) => task.payloadSchema as Schema.Schema.AnyNoContext
+
+/** @internal */
+export const isValid = (task: Task.Any, payload: unknown): boolean => {
+  let check = checks.get(task)
+  if (check === undefined) {
+    check = Schema.is(schemaOf(task))
+    checks.set(task, check)
+  }
+  return check(payload)
+}
+
+/**
+ * `email: expected string`, one for each place.
+ *
+ * @internal
+ */
+export const issuesOf = (task: Task.Any, payload: unknown): ReadonlyArray<string> => {
+  const result = Schema.validateEither(schemaOf(task), { errors: "all" })(payload)
+  return Either.isLeft(result) ? describe(result.left.issue, "") : []
+}
+
+const describe = (issue: ParseResult.ParseIssue, path: string): ReadonlyArray<string> => {
+  const at = path === "" ? "payload" : path
+  switch (issue._tag) {
+    case "Composite":
+      return (Predicate.hasProperty(issue.issues, "_tag") ? [issue.issues] : issue.issues)
+        .flatMap((inner) => describe(inner, path))
+    case "Pointer":
+      return describe(
+        issue.issue,
+        [issue.path].flat().reduce<string>(
+          (path, key) =>
+            typeof key === "number" ? `${path}[${key}]` : path === "" ? String(key) : `${path}.${String(key)}`,
+          path
+        )
+      )
+    case "Refinement":
+    case "Transformation":
+      return issue.kind === "Predicate" ? [`${at}: expected ${issue.ast}`] : describe(issue.issue, path)
+    case "Missing":
+      return [`${at}: is missing`]
+    case "Unexpected":
+      return [`${at}: is not expected`]
+    case "Type":
+      return [`${at}: expected ${issue.ast}`]
+    case "Forbidden":
+      return [`${at}: cannot be checked at once, its Schema is asynchronous`]
+  }
+}

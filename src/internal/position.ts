@@ -1,0 +1,196 @@
+/**
+ * The one place that touches the FiberRef: where a fiber stands (its scope, the policies in force, the fork it is).
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import { globalValue } from "effect/GlobalValue"
+import { AirlockScope } from "../AirlockScope.js"
+import type { PolicyChain } from "./policyChain.js"
+import { isScope, type Scope } from "./scope.js"
+
+/** @internal */
+export interface Position {
+  readonly scope: Scope | undefined
+  readonly policies: PolicyChain | undefined
+  readonly fork: Fork
+}
+
+/**
+ * A fiber's place in the tree of fibers of its scope. The fiber is not known when the fork is made: it is noted when it
+ * first matters, which is when it enqueues or forks itself.
+ *
+ * @internal
+ */
+export interface Fork {
+  readonly parent: Fork | undefined
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  daemon: boolean
+}
+
+/** @internal */
+export const rootFork = (): Fork => ({ parent: undefined, fiber: undefined, daemon: false })
+
+const forkPosition = (position: Position | undefined): Position | undefined => {
+  if (position === undefined || position.scope === undefined) {
+    return position
+  }
+  position.scope.touched = true
+  const current = Fiber.getCurrentFiber()
+  // A fork can also come from a captured runtime, where the running fiber is another one.
+  if (current._tag === "Some" && current.value.getFiberRef(currentPosition) === position) {
+    noteFiber(position.fork, current.value)
+  }
+  return {
+    scope: position.scope,
+    policies: position.policies,
+    fork: { parent: position.fork, fiber: undefined, daemon: false }
+  }
+}
+
+/**
+ * A handle that is set by `Effect.locally`, and never joined back into a parent: two fibers share the scope, not the
+ * value. Global, so that two copies of this package in one process see the same scopes.
+ *
+ * @internal
+ */
+export const currentPosition: FiberRef.FiberRef<Position | undefined> = globalValue(
+  Symbol.for("effect-airlock/currentPosition"),
+  () =>
+    FiberRef.unsafeMake<Position | undefined>(undefined, {
+      fork: forkPosition,
+      join: (parent) => parent
+    })
+)
+
+/**
+ * Effect keeps the fibers that no other fiber supervises (daemons, those forked into a Scope) in one global set. There
+ * is no cheaper public way to ask whether a fiber is one of them: `Fiber.roots` copies the set.
+ */
+const unsupervised = globalValue(
+  Symbol.for("effect/FiberScope/Global"),
+  (): { readonly roots: ReadonlySet<unknown> } => ({ roots: new Set() })
+)
+
+/** @internal */
+export const noteFiber = (fork: Fork, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
+  if (fork.fiber === undefined && fork.parent !== undefined) {
+    fork.fiber = fiber
+    fork.daemon = unsupervised.roots.has(fiber)
+  }
+}
+
+/** @internal */
+export type Fate = "kept" | "failed" | "interrupted" | "running"
+
+const fateOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
+  const exit = fiber.unsafePoll()
+  if (exit === null) {
+    return "running"
+  }
+  if (exit._tag === "Failure") {
+    return Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "failed"
+  }
+  // The loser of Effect.timeout, and a worker of a concurrent Effect.forEach, end with a Success that holds the failure.
+  if (Exit.isExit(exit.value) && Exit.isFailure(exit.value)) {
+    return "failed"
+  }
+  return Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause)) ? "kept" : "interrupted"
+}
+
+/**
+ * What became of the branch of fibers that an intent was enqueued in, seen from the fiber that settles.
+ *
+ * The fiber that enqueued must have ended well, and so must those that forked it, for its work was part of theirs. But
+ * a daemon among *those* may have been interrupted, or may still run: so a Stream ends the fibers that feed its workers.
+ *
+ * @internal
+ */
+export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
+  for (let at: Fork | undefined = fork; at !== undefined; at = at.parent) {
+    if (at.fiber !== undefined && at.fiber !== settling) {
+      const fate = fateOf(at.fiber)
+      const excused = at !== fork && at.daemon && (fate === "interrupted" || fate === "running")
+      if (fate !== "kept" && !excused) {
+        return fate
+      }
+    }
+  }
+  return "kept"
+}
+
+/**
+ * Where a fiber stands. A scope that was opened while a Layer was built may be known by its service alone.
+ *
+ * @internal
+ */
+export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Position | undefined => {
+  const position = fiber.getFiberRef(currentPosition)
+  if (position !== undefined && position.scope !== undefined) {
+    return position
+  }
+  if (position !== undefined && position.policies !== undefined) {
+    return position
+  }
+  const service: unknown = fiber.currentContext.unsafeMap.get(AirlockScope.key)
+  return isScope(service) ? service : position
+}
+
+/** @internal */
+export const locally = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  position: Position | undefined
+): Effect.Effect<A, E, R> => Effect.locally(self, currentPosition, position)
+
+/** @internal */
+export const moveTo = (position: Position | undefined): Effect.Effect<void> => FiberRef.set(currentPosition, position)
+
+/**
+ * Gives the exit of an Effect that runs at a position and in a context. Only for an uninterruptible region, of which the
+ * Effect may restore what it likes: cheaper there than two `Effect.locally`, each of which is a bracket.
+ *
+ * @internal
+ */
+export const exitAt = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  position: Position | undefined,
+  context: Context.Context<never>
+): Effect.Effect<Exit.Exit<A, E>, never, R> => {
+  const before = fiber.getFiberRef(currentPosition)
+  const contextBefore = fiber.currentContext
+  return Effect.flatMap(
+    moveTo(position),
+    () =>
+      Effect.flatMap(
+        FiberRef.set(FiberRef.currentContext, context),
+        () =>
+          Effect.flatMap(Effect.exit(self), (exit) =>
+            Effect.flatMap(moveTo(before), () =>
+              Effect.as(FiberRef.set(FiberRef.currentContext, contextBefore), exit)))
+      )
+  )
+}
+
+/**
+ * The same in a scope: the fiber stands there, and the marker service is that scope.
+ *
+ * @internal
+ */
+export const exitWithin = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  scope: Scope
+): Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>> =>
+  // What `R` loses is in the context that `self` runs in.
+  exitAt(
+    self as Effect.Effect<A, E, Exclude<R, AirlockScope>>,
+    fiber,
+    scope,
+    Context.add(fiber.currentContext, AirlockScope, scope)
+  )

@@ -1,0 +1,84 @@
+/**
+ * A scope's own state: its buffer, and how far its life has come. Settling it is in `settle.ts`.
+ *
+ * @internal
+ */
+import type * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import { globalValue } from "effect/GlobalValue"
+import type { ScopeOptions, ScopeState, ScopeView } from "../AirlockScope.js"
+import type { Executor } from "../Executor.js"
+import type { AirlockService } from "./airlock.js"
+import type { IntentRecord } from "./intent.js"
+import type { PolicyChain } from "./policyChain.js"
+import { type Fork, type Position, rootFork } from "./position.js"
+import type { Settlement } from "./settle.js"
+
+const ScopeTypeId: unique symbol = Symbol.for("effect-airlock/Scope")
+
+const ids = globalValue(Symbol.for("effect-airlock/scopeIds"), () => ({ last: 0 }))
+
+/** @internal */
+export class Scope implements ScopeView, Position {
+  readonly [ScopeTypeId] = ScopeTypeId
+  readonly id = ++ids.last
+  readonly fork: Fork = rootFork()
+  readonly buffer: Array<IntentRecord> = []
+  state: ScopeState = "open"
+  /** Whether anyone may hold on to this scope: a fork, a scope inside it, a captured runtime. */
+  touched = false
+  /** What came of it, once it has settled; and where those wait who came second while it settles. */
+  settlement: Settlement | undefined = undefined
+  latecomers: Deferred.Deferred<Settlement> | undefined = undefined
+  /** For a frame: the connection and depth that Effect's transaction tag holds inside it. */
+  transaction: unknown = undefined
+  /** For the scope of an HTTP request: the host's request, the same object however the platform wraps it. */
+  request: object | undefined = undefined
+
+  constructor(
+    readonly airlock: AirlockService,
+    readonly executor: Executor,
+    readonly policies: PolicyChain | undefined,
+    readonly outer: Position | undefined,
+    readonly options: ScopeOptions
+  ) {}
+
+  // The position of the fiber that opened the scope is the scope itself: one object less for each.
+  get scope(): this {
+    return this
+  }
+
+  get name(): string {
+    return this.options.name ?? `scope ${this.id}`
+  }
+
+  get maxIntents(): number {
+    return this.options.maxIntents ?? this.airlock.maxIntents
+  }
+
+  get policyTimeout(): Duration.Duration {
+    return within(this.options.policyTimeout, this.airlock.policyTimeout)
+  }
+
+  get dispatchTimeout(): Duration.Duration {
+    return within(this.options.dispatchTimeout, this.airlock.dispatchTimeout)
+  }
+
+  get intents(): ReadonlyArray<IntentRecord> {
+    return this.buffer.slice()
+  }
+
+  get own(): ReadonlyArray<IntentRecord> {
+    return this.buffer.filter((intent) => intent.scopeId === this.id)
+  }
+
+  get captured(): ReadonlyArray<IntentRecord> {
+    return this.buffer.filter((intent) => intent.scopeId !== this.id)
+  }
+}
+
+const within = (own: Duration.DurationInput | undefined, airlock: Duration.Duration): Duration.Duration =>
+  own === undefined ? airlock : Duration.decode(own)
+
+/** @internal */
+export const isScope = (u: unknown): u is Scope => typeof u === "object" && u !== null && ScopeTypeId in u

@@ -1,0 +1,257 @@
+/**
+ * Settling a scope, step by step: `open -> settling -> flushed | discarded`. There is no other way out of a scope.
+ *
+ * Everything here runs in an uninterruptible region, so that an interruption cannot split a settlement.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import {
+  BufferFullError,
+  DispatchError,
+  FlushError,
+  type FlushFailure,
+  type FlushReason,
+  ScopeClosedError
+} from "../AirlockError.js"
+import { bounded } from "./bounded.js"
+import { decide } from "./decide.js"
+import type { IntentRecord } from "./intent.js"
+import { fateOfBranch, noteFiber } from "./position.js"
+import * as report from "./report.js"
+import type { Scope } from "./scope.js"
+
+/** @internal */
+export interface Settlement {
+  readonly state: "flushed" | "discarded"
+  /** The intents that should have left, and did not. */
+  readonly failures: ReadonlyArray<FlushFailure>
+  /** A defect of code that was asked while settling, such as `shouldFlush`. */
+  readonly defect: Cause.Cause<never>
+}
+
+/** @internal */
+export interface SettleHow {
+  /** Decides instead of the exit. */
+  readonly flush?: boolean
+  /** The database has committed: an interruption that is pending no longer undoes anything. */
+  readonly committed?: boolean
+}
+
+const settled = (
+  state: Settlement["state"],
+  failures: ReadonlyArray<FlushFailure> = [],
+  defect: Cause.Cause<never> = Cause.empty
+): Settlement => ({ state, failures, defect })
+
+/**
+ * Settles a scope, once: whoever comes second gets what the first one got.
+ *
+ * @internal
+ */
+export const settle = (
+  scope: Scope,
+  exit: Exit.Exit<unknown, unknown>,
+  how: SettleHow = {}
+): Effect.Effect<Settlement> =>
+  Effect.withFiberRuntime((fiber) => {
+    if (scope.settlement !== undefined) {
+      return Effect.succeed(scope.settlement)
+    }
+    if (scope.state !== "open") {
+      scope.latecomers ??= Deferred.unsafeMake<Settlement>(fiber.id())
+      return Deferred.await(scope.latecomers)
+    }
+    if (scope.buffer.length === 0 && scope.options.shouldFlush === undefined) {
+      return Effect.succeed(finish(scope, settled((how.flush ?? Exit.isSuccess(exit)) ? "flushed" : "discarded")))
+    }
+    scope.state = "settling"
+    return steps(scope, exit, how, fiber).pipe(
+      Effect.catchAllDefect((defect) => Effect.succeed(settled("discarded", [], Cause.die(defect)))),
+      Effect.map((settlement) => finish(scope, settlement))
+    )
+  })
+
+/** Step 7. */
+const finish = (scope: Scope, settlement: Settlement): Settlement => {
+  scope.state = settlement.state
+  scope.settlement = settlement
+  scope.buffer.length = 0
+  if (scope.latecomers !== undefined) {
+    Deferred.unsafeDone(scope.latecomers, Exit.succeed(settlement))
+  }
+  return settlement
+}
+
+/**
+ * What the scope's body gives in the end: its own exit, unless an intent that should have left did not. Nothing is
+ * hidden: a failed flush carries the body's exit, and a cause keeps what it was.
+ *
+ * @internal
+ */
+export const giveBack = <A, E>(
+  scope: Scope,
+  exit: Exit.Exit<A, E>,
+  settlement: Settlement
+): Exit.Exit<A, E | FlushError> => {
+  if (settlement.failures.length === 0 && settlement.defect._tag === "Empty") {
+    return exit
+  }
+  const flush: Cause.Cause<FlushError> = settlement.failures.length === 0
+    ? settlement.defect
+    : Cause.fail(new FlushError({ scope: scope.name, failures: settlement.failures, exit }))
+  return Exit.failCause(Exit.isSuccess(exit) ? flush : Cause.sequential(exit.cause, flush))
+}
+
+const steps = Effect.fnUntraced(function*(
+  scope: Scope,
+  exit: Exit.Exit<unknown, unknown>,
+  how: SettleHow,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+) {
+  const interrupted = () => how.committed !== true && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+
+  const kept = yield* setAside(scope, fiber)
+  const flush = how.flush ?? (scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit))
+  if (!flush || interrupted()) {
+    yield* report.discarded(scope, kept)
+    return settled("discarded")
+  }
+  const { leaving, refused } = scope.outer === undefined
+    ? { leaving: kept, refused: [] }
+    : yield* offerToAncestors(scope, kept, fiber)
+  if (leaving.length === 0) {
+    return settled("flushed", refused)
+  }
+  const decided = yield* Effect.either(decide(scope, leaving))
+  if (decided._tag === "Left") {
+    return settled("flushed", [...refused, ...failAll(leaving, () => decided.left)])
+  }
+  yield* report.dropped(scope, decided.right.dropped)
+  if (interrupted()) {
+    yield* report.discarded(scope, decided.right.allowed)
+    return settled("discarded")
+  }
+  return settled("flushed", [...refused, ...(yield* dispatch(scope, decided.right.allowed))])
+})
+
+/** Step 2: the intents of fibers that failed, were interrupted or still run do not leave. */
+const setAside = (
+  scope: Scope,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<ReadonlyArray<IntentRecord>> => {
+  const kept: Array<IntentRecord> = []
+  const undone: Array<IntentRecord> = []
+  const running: Array<IntentRecord> = []
+  for (const intent of scope.buffer) {
+    const fate = fateOfBranch(intent.fork, fiber)
+    const pile = fate === "kept" ? kept : fate === "running" ? running : undone
+    pile.push(intent)
+  }
+  return kept.length === scope.buffer.length
+    ? Effect.succeed(kept)
+    : Effect.as(Effect.zipRight(report.undone(scope, undone), report.stillRunning(scope, running)), kept)
+}
+
+/**
+ * Step 4: ancestors are asked, nearest first, and what they keep is theirs now. An intent carries its chain of policies,
+ * so those of the scope it leaves stay sealed on it.
+ */
+const offerToAncestors = Effect.fnUntraced(function*(
+  scope: Scope,
+  intents: ReadonlyArray<IntentRecord>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+) {
+  let leaving = intents
+  const refused: Array<FlushFailure> = []
+  for (let at = scope.outer; leaving.length > 0 && at?.scope !== undefined; at = at.scope.outer) {
+    const ancestor = at.scope
+    const passing = ancestor.transaction === undefined
+      ? new Set(ancestor.options.beforeDescendantFlushes?.(leaving, scope))
+      : new Set()
+    const staying = leaving.filter((intent) => !passing.has(intent))
+    leaving = leaving.filter((intent) => passing.has(intent))
+    if (staying.length === 0) {
+      continue
+    }
+    if (ancestor.state !== "open") {
+      yield* report.late(ancestor, staying)
+      refused.push(
+        ...failAll(staying, (task) => new ScopeClosedError({ task, scope: ancestor.name, state: ancestor.state }))
+      )
+    } else if (ancestor.buffer.length + staying.length > ancestor.maxIntents) {
+      const limit = ancestor.maxIntents
+      refused.push(...failAll(staying, (task) => new BufferFullError({ task, scope: ancestor.name, limit })))
+    } else {
+      noteFiber(at.fork, fiber)
+      for (const intent of staying) {
+        intent.fork = at.fork
+        ancestor.buffer.push(intent)
+      }
+    }
+  }
+  return { leaving, refused }
+})
+
+/** Step 6: what the policies let through goes to the executor, as one batch, in order. */
+const dispatch = (
+  scope: Scope,
+  intents: ReadonlyArray<IntentRecord>
+): Effect.Effect<ReadonlyArray<FlushFailure>> =>
+  intents.length === 0 ? Effect.succeed([]) : Effect.map(
+    bounded(
+      scope.executor.dispatch(intents, scope.airlock.handlers),
+      undefined,
+      `The executor "${scope.executor.name}"`,
+      scope.dispatchTimeout
+    ),
+    ({ exit, timeout }) => {
+      const outcomes = exit !== undefined && Exit.isSuccess(exit) ? exit.value : []
+      const failures: Array<FlushFailure> = []
+      for (let index = 0; index < intents.length; index++) {
+        const outcome = outcomes[index]
+        if (outcome === undefined || Exit.isFailure(outcome)) {
+          const intent = intents[index]!
+          const reason = timeout !== undefined && wasNotAttempted(outcome)
+            ? timeout
+            : reasonOf(scope, intent, exit, outcome)
+          failures.push({ intentId: intent.id, task: intent.task.name, reason })
+        }
+      }
+      return failures
+    }
+  )
+
+const wasNotAttempted = (outcome: Exit.Failure<void, FlushReason> | undefined): boolean =>
+  outcome === undefined ||
+  Option.exists(Cause.failureOption(outcome.cause), (reason) => reason._tag === "NotAttemptedError")
+
+const reasonOf = (
+  scope: Scope,
+  intent: IntentRecord,
+  exit: Exit.Exit<unknown> | undefined,
+  outcome: Exit.Failure<void, FlushReason> | undefined
+): FlushReason => {
+  if (outcome !== undefined) {
+    return Option.getOrElse(
+      Cause.failureOption(outcome.cause),
+      () => new DispatchError({ task: intent.task.name, cause: Cause.squash(outcome.cause) })
+    )
+  }
+  const cause = exit !== undefined && Exit.isFailure(exit)
+    ? Cause.squash(exit.cause)
+    : new Error(`the executor "${scope.executor.name}" gave no outcome for it`)
+  return new DispatchError({ task: intent.task.name, cause })
+}
+
+const failAll = (
+  intents: ReadonlyArray<IntentRecord>,
+  reason: (task: string) => FlushReason
+): Array<FlushFailure> =>
+  intents.map((intent) => ({ intentId: intent.id, task: intent.task.name, reason: reason(intent.task.name) }))
