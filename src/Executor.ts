@@ -62,8 +62,9 @@ export interface Executor {
   readonly [TypeId]: TypeId
   readonly name: string
   /**
-   * Takes a batch, in the order in which it was enqueued, and gives an outcome for each intent, in the same order. It
-   * runs interruptibly and bounded in time; one that is interrupted should still answer with what it did.
+   * Takes a batch, in the order in which it was enqueued, and gives an outcome for each intent, in the same order. It is
+   * bounded in time by interruption, in a region that is uninterruptible but for what it makes interruptible itself: so
+   * one that is interrupted can still answer with what it did.
    */
   readonly dispatch: (
     intents: ReadonlyArray<Intent>,
@@ -72,12 +73,17 @@ export interface Executor {
 }
 
 /**
- * Makes an executor.
+ * Makes an executor from an Effect that may be interrupted anywhere: cut off at its limit, it leaves no answer, and
+ * every intent of the batch counts as not dispatched.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Omit<Executor, TypeId>): Executor => ({ [TypeId]: TypeId, ...options })
+export const make = ({ dispatch, name }: Omit<Executor, TypeId>): Executor => ({
+  [TypeId]: TypeId,
+  name,
+  dispatch: (intents, handlers) => Effect.interruptible(dispatch(intents, handlers))
+})
 
 /**
  * Runs the handlers in this process, in order, while the scope settles: when it has settled, they have run. What a
@@ -89,28 +95,25 @@ export const make = (options: Omit<Executor, TypeId>): Executor => ({ [TypeId]: 
  * @since 0.1.0
  * @category executors
  */
-export const inProcess = (options?: { readonly onFailure?: "continue" | "stop" }): Executor =>
-  make({
-    name: "inProcess",
-    dispatch: (intents, handlers) =>
-      Effect.suspend(() => {
-        const stops = options?.onFailure === "stop"
-        const outcomes: Array<Outcome> = []
-        const tried = handlers.run(intents, (outcome) => {
-          outcomes.push(outcome)
-          return stops && Exit.isFailure(outcome)
-        })
-        // An interruption (the flush took too long) still answers for the intents that were tried.
-        return Effect.uninterruptibleMask((restore) =>
-          Effect.map(Effect.exit(restore(tried)), () => {
-            for (const { task } of intents.slice(outcomes.length)) {
-              outcomes.push(Exit.fail(new NotAttemptedError({ task: task.name })))
-            }
-            return outcomes
-          })
-        )
+export const inProcess = (options?: { readonly onFailure?: "continue" | "stop" }): Executor => ({
+  [TypeId]: TypeId,
+  name: "inProcess",
+  dispatch: (intents, handlers) =>
+    Effect.suspend(() => {
+      const stops = options?.onFailure === "stop"
+      const outcomes: Array<Outcome> = []
+      const tried = handlers.run(intents, (outcome) => {
+        outcomes.push(outcome)
+        return stops && Exit.isFailure(outcome)
       })
-  })
+      return Effect.map(Effect.exit(Effect.interruptible(tried)), () => {
+        for (const { task } of intents.slice(outcomes.length)) {
+          outcomes.push(Exit.fail(new NotAttemptedError({ task: task.name })))
+        }
+        return outcomes
+      })
+    })
+})
 
 /**
  * The executor of the running context. A scope uses that of its outermost scope; where none is given, `inProcess()`.

@@ -21,7 +21,7 @@ export interface Bounded<A, E> {
 }
 
 /**
- * Runs `self` in a fiber of its own, standing at `position`. Interrupted at its limit, `self` may still answer with what it has.
+ * Runs `self` in a fiber of its own, standing at `position`, and as uninterruptible as the caller. Interrupted at its limit, `self` may still answer with what it has.
  *
  * @internal
  */
@@ -31,7 +31,7 @@ export const bounded = <A, E, R>(
   what: string,
   limit: Duration.Duration
 ): Effect.Effect<Bounded<A, E>, never, R> =>
-  Effect.flatMap(Effect.forkDaemon(Effect.interruptible(Effect.zipRight(moveTo(position), self))), (fiber) =>
+  Effect.flatMap(Effect.forkDaemon(Effect.zipRight(moveTo(position), self)), (fiber) =>
     // What needs no waiting has ended after its first turn: a timer would cost more than it did.
     Effect.flatMap(Effect.yieldNow(), () => {
       const exit = fiber.unsafePoll()

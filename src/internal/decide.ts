@@ -76,7 +76,7 @@ export const decide = (
     return Effect.succeed({ allowed: intents, dropped: [] })
   }
   return Effect.flatMap(
-    bounded(evaluate(intents), insidePolicy, "A policy", scope.policyTimeout),
+    bounded(Effect.interruptible(evaluate(intents)), insidePolicy, "A policy", scope.policyTimeout),
     ({ exit, timeout }) => {
       if (exit !== undefined && Exit.isSuccess(exit)) {
         return Effect.succeed(exit.value)

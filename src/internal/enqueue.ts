@@ -28,7 +28,7 @@ import { issuesOf, isValid } from "./payload.js"
 import { noteFiber, positionOf } from "./position.js"
 import * as report from "./report.js"
 import type { Scope } from "./scope.js"
-import { isSeen, transactionIn } from "./transactionConnection.js"
+import { frameOf, transactionIn } from "./transactionConnection.js"
 
 const noOptions: EnqueueOptions = {}
 
@@ -53,7 +53,7 @@ export const enqueue = <Name extends string, Payload extends Schema.Schema.Any>(
       )
     }
     const transaction = transactionIn(fiber.currentContext)
-    if (transaction !== undefined && !isSeen(transaction, position)) {
+    if (transaction !== undefined && frameOf(transaction, position) === undefined) {
       return misuse(new UnseenTransactionError(at(task, site)))
     }
     const now = Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
@@ -114,5 +114,6 @@ const seemsWell = (): boolean => {
     return false
   }
   const transaction = transactionIn(current.value.currentContext)
-  return scope.buffer.length < scope.maxIntents && (transaction === undefined || isSeen(transaction, position))
+  return scope.buffer.length < scope.maxIntents &&
+    (transaction === undefined || frameOf(transaction, position) !== undefined)
 }

@@ -14,17 +14,18 @@ import { noteFiber, type Position, positionOf } from "./position.js"
 import { Scope } from "./scope.js"
 
 /**
- * A scope where the fiber stands: inside the scope that is open there, unless it is to be independent.
+ * A scope where the fiber stands: inside the scope that is open there, if that may be its parent.
  *
  * @internal
  */
 export const openScope = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   airlock: AirlockService,
-  options: ScopeOptions
+  options: ScopeOptions,
+  mayBeParent: (scope: Scope) => boolean = () => true
 ): Scope => {
   const position = positionOf(fiber)
-  if (position?.scope === undefined || options.independent === true) {
+  if (position?.scope === undefined || options.independent === true || !mayBeParent(position.scope)) {
     return openRoot(airlock, fiber.currentContext, position, options)
   }
   position.scope.touched = true

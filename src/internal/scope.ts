@@ -5,6 +5,7 @@
  */
 import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
 import type { ScopeOptions, ScopeState, ScopeView } from "../AirlockScope.js"
 import type { Executor } from "../Executor.js"
@@ -32,8 +33,10 @@ export class Scope implements ScopeView, Position {
   latecomers: Deferred.Deferred<Settlement> | undefined = undefined
   /** For a frame: the connection and depth that Effect's transaction tag holds inside it. */
   transaction: unknown = undefined
+  /** For a frame: the savepoints inside it take turns. */
+  turns: Effect.Semaphore | undefined = undefined
   /** For the scope of an HTTP request: the host's request, the same object however the platform wraps it. */
-  request: object | undefined = undefined
+  request: unknown = undefined
 
   constructor(
     readonly airlock: AirlockService,

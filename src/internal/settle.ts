@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
 import {
   BufferFullError,
@@ -39,7 +40,7 @@ export interface Settlement {
 /** @internal */
 export interface SettleHow {
   /** Decides instead of the exit. */
-  readonly flush?: boolean
+  readonly flush?: boolean | LazyArg<boolean>
   /** The database has committed: an interruption that is pending no longer undoes anything. */
   readonly committed?: boolean
 }
@@ -68,7 +69,7 @@ export const settle = (
       scope.latecomers ??= Deferred.unsafeMake<Settlement>(fiber.id())
       return Deferred.await(scope.latecomers)
     }
-    if (scope.buffer.length === 0 && scope.options.shouldFlush === undefined) {
+    if (scope.buffer.length === 0 && scope.options.shouldFlush === undefined && typeof how.flush !== "function") {
       return Effect.succeed(finish(scope, settled((how.flush ?? Exit.isSuccess(exit)) ? "flushed" : "discarded")))
     }
     scope.state = "settling"
@@ -118,7 +119,8 @@ const steps = Effect.fnUntraced(function*(
   const interrupted = () => how.committed !== true && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
 
   const kept = yield* setAside(scope, fiber)
-  const flush = how.flush ?? (scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit))
+  const flush = (typeof how.flush === "function" ? how.flush() : how.flush) ??
+    scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit)
   if (!flush || interrupted()) {
     yield* report.discarded(scope, kept)
     return settled("discarded")

@@ -5,6 +5,7 @@
  */
 import type * as Context from "effect/Context"
 import type { Position } from "./position.js"
+import type { Scope } from "./scope.js"
 
 const key = "@effect/sql/SqlClient/TransactionConnection"
 
@@ -16,15 +17,15 @@ const key = "@effect/sql/SqlClient/TransactionConnection"
 export const transactionIn = (context: Context.Context<never>): unknown => context.unsafeMap.get(key)
 
 /**
- * Whether the transaction of a context is that of a scope at, or around, a position.
+ * The frame of a transaction, among the scopes at and around a position.
  *
  * @internal
  */
-export const isSeen = (transaction: unknown, position: Position): boolean => {
-  for (let at: Position | undefined = position; at?.scope !== undefined; at = at.scope.outer) {
-    if (at.scope.transaction === transaction) {
-      return true
+export const frameOf = (transaction: unknown, position: Position | undefined): Scope | undefined => {
+  for (let at = position?.scope; at !== undefined; at = at.outer?.scope) {
+    if (at.transaction === transaction) {
+      return at
     }
   }
-  return false
+  return undefined
 }

@@ -1,0 +1,135 @@
+/**
+ * A request is a scope: what its handlers enqueue leaves if the answer is a success, and is gone if it is not.
+ *
+ * This module has all of the platform's own `HttpMiddleware` too, so that one import serves.
+ *
+ * @since 0.1.0
+ */
+import * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpServerError from "@effect/platform/HttpServerError"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { AirlockScope } from "./AirlockScope.js"
+import type { Executor } from "./Executor.js"
+import { Airlock } from "./internal/airlock.js"
+import { openScope } from "./internal/open.js"
+import { exitWithin } from "./internal/position.js"
+import type { Scope } from "./internal/scope.js"
+import { giveBack, settle } from "./internal/settle.js"
+import type { Policy } from "./Policy.js"
+
+export * from "@effect/platform/HttpMiddleware"
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface AirlockHttpOptions {
+  /** For logs and errors. Default: the request's method and path. */
+  readonly name?: string
+  /** Holds beside all other policies in force. */
+  readonly policy?: Policy
+  /** How the intents of requests leave. Default: as Airlock was built. */
+  readonly executor?: Executor
+  /** Whether the intents of a request leave. Default: if the status of the response is below 400. */
+  readonly shouldFlush?: (
+    request: HttpServerRequest.HttpServerRequest,
+    response: HttpServerResponse.HttpServerResponse
+  ) => boolean
+}
+
+/**
+ * {@link airlock}, changed.
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const airlockWith =
+  ({ shouldFlush, ...options }: AirlockHttpOptions) =>
+  <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime((fiber) => {
+        const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+        const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+        // The fiber of a request may stand in a scope that the server was built in: that one must not be fed.
+        const scope = openScope(
+          fiber,
+          airlock,
+          { name: nameOf(request), ...options },
+          (parent) => isOf(parent, request)
+        )
+        scope.request = request.source
+        const settleFor = settleBefore(scope, shouldFlush)
+        // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
+        // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
+        const handled = Effect.zipRight(HttpApp.appendPreResponseHandler(settleFor), restore(app))
+        return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
+          if (scope.settlement !== undefined) {
+            return exit
+          }
+          return Exit.isSuccess(exit)
+            ? settleFor(request, exit.value)
+            : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
+              Effect.zipRight(settleFor(request, response), exit))
+        })
+      })
+    )
+
+/**
+ * Makes each request a scope. It settles before the response is sent, wherever the middleware stands (given to
+ * `HttpServer.serve`, to `HttpRouter.use`, or both), by the status of the response: 1xx to 3xx let the intents leave, 4xx
+ * and 5xx discard them; a failure counts by the response that it becomes. Response and error pass through unchanged.
+ *
+ * An intent that could not leave is logged as an error, and the answer stands.
+ *
+ * @example
+ * ```ts
+ * import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, HttpMiddleware, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const Server = HttpRouter.empty.pipe(
+ *   HttpRouter.post("/orders", Effect.as(Airlock.enqueue(SendReceipt, { orderId: 1 }), HttpServerResponse.empty())),
+ *   HttpServer.serve(HttpMiddleware.airlock)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const airlock: <E, R>(
+  app: HttpApp.Default<E, R>
+) => HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> = airlockWith({})
+
+const nameOf = (request: HttpServerRequest.HttpServerRequest): string =>
+  `${request.method} ${request.url.split("?")[0]}`
+
+const isOf = (scope: Scope, request: HttpServerRequest.HttpServerRequest): boolean => {
+  for (let at: Scope | undefined = scope; at !== undefined; at = at.outer?.scope) {
+    if (at.request === request.source) {
+      return true
+    }
+  }
+  return false
+}
+
+const settleBefore = (scope: Scope, shouldFlush: AirlockHttpOptions["shouldFlush"]) =>
+(
+  request: HttpServerRequest.HttpServerRequest,
+  response: HttpServerResponse.HttpServerResponse
+): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  const flush = shouldFlush === undefined ? response.status < 400 : () => shouldFlush(request, response)
+  return Effect.uninterruptible(
+    Effect.flatMap(settle(scope, Exit.succeed(response), { flush }), (settlement) => {
+      const exit = giveBack(scope, Exit.void, settlement)
+      return Exit.isSuccess(exit)
+        ? Effect.succeed(response)
+        : Effect.as(Effect.logError("Airlock answered, but not all intents of the request left", exit.cause), response)
+    })
+  )
+}

@@ -1,0 +1,589 @@
+import { describe, expect, it, vi } from "@effect/vitest"
+import {
+  Cause,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  LogLevel,
+  Metric,
+  Option,
+  Stream,
+  TestClock
+} from "effect"
+import type { Intent } from "effect-airlock"
+import { Airlock, AirlockError, AirlockMetrics, AirlockScope, Executor, Policy } from "effect-airlock"
+import { defectOf } from "./support/exits.js"
+import { layer, Left, left, Note, note } from "./support/recorder.js"
+
+const adjust = TestClock.adjust
+
+const payloadOf = (intent: Intent.Intent) => intent.payload as typeof Note.payloadSchema.Type
+
+const flushErrorOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.exit(self), (exit) => {
+    const error = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
+    if (!(error instanceof AirlockError.FlushError)) {
+      throw new Error(`expected a FlushError, got ${exit}`)
+    }
+    return error
+  })
+
+describe("I1: nothing leaves before its scope settles", () => {
+  it.effect("an intent is buffered until the scope succeeds", () =>
+    Effect.gen(function*() {
+      const during = yield* note("a").pipe(Effect.zipRight(left), Airlock.scoped)
+      expect(during).toEqual([])
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("I2: a scope settles once, from its Exit", () => {
+  it.effect("success flushes, in the order of the enqueues", () =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(["a", "b", "c"], note).pipe(Airlock.scoped)
+      expect(yield* left).toEqual(["a", "b", "c"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("failure, defect and interruption discard, and keep their exit", () =>
+    Effect.gen(function*() {
+      const ends = { fail: Effect.fail("no"), die: Effect.die("no"), interrupt: Effect.interrupt }
+      for (const end of Object.values(ends)) {
+        const exit = yield* Effect.exit(note("a").pipe(Effect.zipRight(end), Airlock.scoped))
+        const bare = yield* Effect.exit(end)
+        expect(exit).toEqual(bare)
+      }
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an interruption that comes after the body, and before the dispatch, discards", () =>
+    Effect.gen(function*() {
+      const inBody = yield* Deferred.make<void>()
+      const fiber = yield* note("a").pipe(
+        Effect.zipRight(Deferred.succeed(inBody, void 0)),
+        Effect.zipRight(Effect.uninterruptible(Effect.sleep("1 second"))),
+        Airlock.scoped,
+        Effect.forkDaemon
+      )
+      yield* Deferred.await(inBody)
+      const interruption = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* Effect.yieldNow()
+      yield* adjust("1 second")
+      yield* Fiber.join(interruption)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an interruption during the dispatch does not split it", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const slow = Executor.make({
+        name: "slow",
+        dispatch: (intents, handlers) =>
+          Deferred.succeed(started, void 0).pipe(
+            Effect.zipRight(Deferred.await(go)),
+            Effect.zipRight(Executor.inProcess().dispatch(intents, handlers))
+          )
+      })
+      const fiber = yield* Effect.forkDaemon(
+        Effect.forEach(["a", "b"], note).pipe(Airlock.scoped({ executor: slow }))
+      )
+      yield* Deferred.await(started)
+      yield* Fiber.interruptFork(fiber)
+      yield* Deferred.succeed(go, void 0)
+      yield* Fiber.await(fiber)
+      expect(yield* left).toEqual(["a", "b"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("shouldFlush may decide otherwise, and sees exit and intents", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const options = {
+        shouldFlush: (exit: Exit.Exit<unknown, unknown>, intents: ReadonlyArray<unknown>) => {
+          seen.push([exit._tag, intents.length])
+          return Exit.isFailure(exit)
+        }
+      }
+      yield* Effect.exit(note("a").pipe(Effect.zipRight(Effect.fail("no")), Airlock.scoped(options)))
+      yield* note("b").pipe(Airlock.scoped(options))
+      expect(seen).toEqual([["Failure", 1], ["Success", 1]])
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a shouldFlush that throws is a defect, and nothing leaves", () =>
+    Effect.gen(function*() {
+      const exit = yield* note("a").pipe(
+        Airlock.scoped({
+          shouldFlush: () => {
+            throw new Error("oops")
+          }
+        }),
+        Effect.exit
+      )
+      expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("oops")
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a failed flush of a failed body appends to its cause, and hides nothing", () =>
+    Effect.gen(function*() {
+      const exit = yield* note("fail").pipe(
+        Effect.zipRight(Effect.fail("body")),
+        Airlock.scoped({ shouldFlush: () => true }),
+        Effect.exit
+      )
+      const failures = Exit.isFailure(exit) ? Array.from(Cause.failures(exit.cause)) : []
+      expect(failures[0]).toBe("body")
+      expect(failures[1]).toBeInstanceOf(AirlockError.FlushError)
+    }).pipe(Effect.provide(layer())))
+
+  it.scoped("an open scope settles when the Effect Scope closes, by its Exit", () =>
+    Effect.gen(function*() {
+      const program = Effect.zipRight(note("a"), left).pipe(
+        Effect.provideServiceEffect(AirlockScope, Airlock.open()),
+        Effect.scoped
+      )
+      expect(yield* program).toEqual([])
+      expect(yield* left).toEqual(["a"])
+      yield* Effect.exit(
+        note("b").pipe(
+          Effect.zipRight(Effect.fail("no")),
+          Effect.provideServiceEffect(AirlockScope, Airlock.open()),
+          Effect.scoped
+        )
+      )
+      expect(yield* left).toEqual(["a"])
+      expect(yield* Airlock.current).toEqual(Option.none())
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an open scope that could not flush is a defect with the FlushError inside", () =>
+    Effect.gen(function*() {
+      const defect = yield* defectOf(Effect.scoped(
+        note("fail").pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()))
+      ))
+      expect(defect).toBeInstanceOf(AirlockError.FlushError)
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a scope opened while a Layer was built is found by its service", () =>
+    Effect.gen(function*() {
+      const ScopeLive = Layer.scoped(AirlockScope, Airlock.open())
+      // Layers that are merged are built in fibers of their own, whose FiberRefs are not joined.
+      const program = note("a").pipe(Effect.provide(Layer.merge(ScopeLive, Layer.empty)))
+      yield* program
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("I3: no scope, and a closed scope, are never silent", () => {
+  it.effect("enqueueing without a scope is a NoScopeError that names task and place", () =>
+    Effect.gen(function*() {
+      const defect = yield* defectOf(note("a").pipe(Effect.provide(Airlock.unchecked)))
+      expect(defect).toMatchObject({ _tag: "NoScopeError", task: "Note" })
+      expect(String(defect)).toContain("recorder.ts")
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a late daemon gets a ScopeClosedError, which is logged and counted", () =>
+    Effect.gen(function*() {
+      const messages: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        messages.push([logLevel._tag, ...[message].flat()])
+      })
+      const before = yield* Metric.value(AirlockMetrics.lateIntents)
+      const go = yield* Deferred.make<void>()
+      const daemon = yield* Deferred.await(go).pipe(
+        Effect.zipRight(note("late")),
+        Effect.forkDaemon,
+        Airlock.scoped,
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      yield* Deferred.succeed(go, void 0)
+      expect(yield* defectOf(Fiber.join(daemon))).toMatchObject({ _tag: "ScopeClosedError", state: "flushed" })
+      expect(messages).toEqual([["Error", expect.stringContaining("has settled")]])
+      expect((yield* Metric.value(AirlockMetrics.lateIntents)).count).toBe(before.count + 1)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a scope inside one that has settled says which intents it could not hand over", () =>
+    Effect.gen(function*() {
+      const go = yield* Deferred.make<void>()
+      const daemon = yield* Deferred.await(go).pipe(
+        Effect.zipRight(note("late")),
+        Airlock.scoped,
+        Effect.forkDaemon,
+        Airlock.scoped
+      )
+      yield* Deferred.succeed(go, void 0)
+      const error = yield* flushErrorOf(Fiber.join(daemon)).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+      expect(error.failures.map(({ reason, task }) => [task, reason._tag])).toEqual([["Note", "ScopeClosedError"]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a payload that does not fit is refused where it is enqueued, without showing it", () =>
+    Effect.gen(function*() {
+      const wrong = "s3cret" as unknown as { text: string }
+      const defect = yield* defectOf(Airlock.scoped(Airlock.enqueue(Note, wrong)))
+      expect(defect).toMatchObject({
+        _tag: "InvalidPayloadError",
+        issues: ["payload: expected { readonly text: string }"]
+      })
+      const nested = { text: 5 } as unknown as { text: string }
+      const inner = yield* defectOf(Airlock.scoped(Airlock.enqueue(Note, nested)))
+      expect(inner).toMatchObject({ issues: ["text: expected string"] })
+      expect(String(defect)).not.toContain("s3cret")
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a full scope refuses, and stays as it was", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        yield* note("a")
+        const refused = yield* defectOf(note("b"))
+        return [refused, (yield* Airlock.intents).length] as const
+      })
+      const [refused, held] = yield* program.pipe(Airlock.scoped({ maxIntents: 1 }))
+      expect(refused).toMatchObject({ _tag: "BufferFullError", limit: 1 })
+      expect(held).toBe(1)
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("I5: inner scopes hand over, the outermost decides", () => {
+  it.effect("on success the outer scope gets the intents, in the order of the enqueues", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        yield* note("a")
+        yield* Effect.zipRight(note("b"), note("c")).pipe(Airlock.scoped)
+        yield* note("d")
+        return yield* left
+      })
+      expect(yield* Airlock.scoped(program)).toEqual([])
+      expect(yield* left).toEqual(["a", "b", "c", "d"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an inner failure takes its own intents only, even where the outer scope recovers", () =>
+    Effect.gen(function*() {
+      const inner = Effect.zipRight(note("inner"), Effect.fail("no")).pipe(Airlock.scoped)
+      yield* note("a").pipe(Effect.zipRight(Effect.ignore(inner)), Effect.zipRight(note("b")), Airlock.scoped)
+      expect(yield* left).toEqual(["a", "b"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an outer failure takes what it captured", () =>
+    Effect.gen(function*() {
+      yield* Effect.exit(Airlock.scoped(Effect.zipRight(Airlock.scoped(note("a")), Effect.fail("no"))))
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("own and captured intents are told apart", () =>
+    Effect.gen(function*() {
+      const view = yield* Airlock.scoped(Effect.gen(function*() {
+        yield* note("own")
+        yield* Airlock.scoped(note("captured"))
+        const { captured, own } = Option.getOrThrow(yield* Airlock.current)
+        return { own: own.map(payloadOf), captured: captured.map(payloadOf) }
+      }))
+      expect(view).toEqual({ own: [{ text: "own" }], captured: [{ text: "captured" }] })
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an independent scope leaves by itself", () =>
+    Effect.gen(function*() {
+      yield* Effect.exit(
+        Airlock.scoped(Effect.zipRight(Airlock.scoped(note("a")), Effect.fail("no")))
+      )
+      yield* Effect.exit(
+        Airlock.scoped(Effect.zipRight(note("b").pipe(Airlock.scoped({ independent: true })), Effect.fail("no")))
+      )
+      expect(yield* left).toEqual(["b"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("beforeDescendantFlushes lets some leave early, under the policies of every scope around", () =>
+    Effect.gen(function*() {
+      const early = yield* Effect.zipRight(note("early"), note("late")).pipe(
+        Airlock.scoped,
+        Effect.zipRight(left),
+        Airlock.scoped({ beforeDescendantFlushes: (intents) => intents.slice(0, 1) })
+      )
+      expect(early).toEqual(["early"])
+      expect(yield* left).toEqual(["early", "late"])
+      yield* note("dropped").pipe(
+        Airlock.scoped,
+        Airlock.scoped({ policy: Policy.dropAll, beforeDescendantFlushes: (intents) => intents })
+      )
+      expect(yield* left).toEqual(["early", "late"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a capture that does not fit into the outer scope is refused whole, and said", () =>
+    Effect.gen(function*() {
+      const error = yield* note("b").pipe(
+        Airlock.scoped,
+        Effect.zipRight(Effect.void),
+        (inner) => Effect.zipRight(note("a"), flushErrorOf(inner)),
+        Airlock.scoped({ maxIntents: 1 })
+      )
+      expect(error.failures.map(({ reason }) => reason._tag)).toEqual(["BufferFullError"])
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("I6: fibers", () => {
+  const cases: Record<
+    string,
+    {
+      readonly program: Effect.Effect<unknown, unknown, Airlock.Airlock | AirlockScope>
+      readonly leaves: Array<string>
+    }
+  > = {
+    "the loser of Effect.race does not leave": {
+      program: Effect.race(
+        Effect.zipRight(note("loser"), Effect.never),
+        Effect.zipRight(note("winner"), Effect.yieldNow())
+      ),
+      leaves: ["winner"]
+    },
+    "a loser that ended in an uninterruptible region does not leave": {
+      program: Effect.gen(function*() {
+        const winnerEnded = yield* Deferred.make<void>()
+        yield* Effect.race(
+          Effect.uninterruptible(
+            Effect.zipRight(note("loser"), Effect.zipRight(Deferred.await(winnerEnded), Effect.yieldNow()))
+          ),
+          Effect.zipRight(note("winner"), Deferred.succeed(winnerEnded, void 0))
+        )
+      }),
+      leaves: ["winner"]
+    },
+    "what a loser captured does not leave": {
+      program: Effect.race(Effect.zipRight(Airlock.scoped(note("loser")), Effect.never), Effect.yieldNow()),
+      leaves: []
+    },
+    "what the finished children of a loser enqueued does not leave": {
+      program: Effect.race(
+        Effect.zipRight(Effect.all([note("a"), note("b")], { concurrency: 2 }), Effect.never),
+        Effect.repeatN(Effect.yieldNow(), 20)
+      ),
+      leaves: []
+    },
+    "what the finished children of a running loser enqueued does not leave": {
+      program: Effect.race(
+        Effect.all([note("a"), Effect.never], { concurrency: 2 }),
+        Effect.repeatN(Effect.yieldNow(), 20)
+      ),
+      leaves: []
+    },
+    "the concurrent children of a success leave": {
+      program: Effect.all([note("a"), note("b"), note("c")], { concurrency: 2 }),
+      leaves: ["a", "b", "c"]
+    },
+    "a failed child of a recovered Effect.all does not leave, its sibling does": {
+      program: Effect.all([note("a"), Effect.zipRight(note("b"), Effect.fail("no"))], { concurrency: 2 }).pipe(
+        Effect.ignore
+      ),
+      leaves: ["a"]
+    },
+    "the fibers of a concurrent Stream.mapEffect leave": {
+      program: Stream.make("a", "b", "c", "d").pipe(Stream.mapEffect(note, { concurrency: 2 }), Stream.runDrain),
+      leaves: ["a", "b", "c", "d"]
+    },
+    "a stream in the loser of a race does not leave": {
+      program: Effect.race(
+        Stream.make("a", "b").pipe(
+          Stream.mapEffect(note, { concurrency: 2 }),
+          Stream.runDrain,
+          Effect.zipRight(Effect.never)
+        ),
+        Effect.repeatN(Effect.yieldNow(), 100)
+      ),
+      leaves: []
+    },
+    "a fiber that was forked and joined leaves": {
+      program: Effect.flatMap(Effect.fork(note("a")), Fiber.join),
+      leaves: ["a"]
+    },
+    "a fiber that was forked and awaited leaves if it succeeded, and not if it failed": {
+      program: Effect.gen(function*() {
+        yield* Fiber.await(yield* Effect.fork(note("a")))
+        yield* Fiber.await(yield* Effect.fork(Effect.zipRight(note("b"), Effect.fail("no"))))
+      }),
+      leaves: ["a"]
+    },
+    "a recovered failure in the same fiber leaves what it enqueued": {
+      program: Effect.zipRight(note("a"), Effect.fail("no")).pipe(Effect.ignore),
+      leaves: ["a"]
+    }
+  }
+  for (const [name, { leaves, program }] of Object.entries(cases)) {
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        yield* Airlock.scoped(program)
+        expect((yield* left).sort()).toEqual(leaves)
+      }).pipe(Effect.provide(layer())))
+  }
+
+  it.effect("the loser of Effect.timeoutOption does not leave", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.zipRight(note("slow"), Effect.never).pipe(
+        Effect.timeoutOption("1 second"),
+        Effect.zipRight(note("after")),
+        Airlock.scoped,
+        Effect.fork
+      )
+      yield* adjust("1 second")
+      yield* Fiber.join(fiber)
+      expect(yield* left).toEqual(["after"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a fiber that still runs at settlement does not leave, and a warning names it", () =>
+    Effect.gen(function*() {
+      const warnings: Array<unknown> = []
+      const logger = Logger.make(({ annotations, logLevel }) => {
+        warnings.push([logLevel._tag, Object.fromEntries(annotations)])
+      })
+      const fiber = yield* Effect.zipRight(note("a"), Effect.never).pipe(
+        Effect.forkDaemon,
+        Effect.zipLeft(Effect.yieldNow()),
+        Effect.zipLeft(note("b")),
+        Airlock.scoped({ name: "order" }),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      yield* Fiber.interrupt(fiber)
+      expect(yield* left).toEqual(["b"])
+      expect(warnings).toEqual([["Warning", expect.objectContaining({ "airlock.scope": "order", "airlock.count": 1 })]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("scopes that run side by side never mix", () =>
+    Effect.gen(function*() {
+      const one = (n: number) =>
+        Effect.gen(function*() {
+          yield* note(`${n}`)
+          yield* Effect.yieldNow()
+          yield* Airlock.scoped(note(`${n}`))
+          yield* Effect.yieldNow()
+          const texts = (yield* Airlock.intents).map((intent) => payloadOf(intent).text)
+          expect(texts).toEqual([`${n}`, `${n}`])
+          return n % 2 === 0 ? yield* Effect.fail("odd one out") : n
+        }).pipe(Airlock.scoped, Effect.exit)
+      yield* Effect.forEach(Array.from({ length: 200 }, (_, n) => n), one, { concurrency: "unbounded" })
+      expect((yield* left).length).toBe(200)
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("I9: a failing dispatch never swallows the rest", () => {
+  it.effect("the others leave, and the FlushError names those that did not, with the body's exit", () =>
+    Effect.gen(function*() {
+      const error = yield* flushErrorOf(
+        Effect.forEach(["a", "fail", "b", "die", "c"], note).pipe(Effect.as("done"), Airlock.scoped)
+      )
+      expect(yield* left).toEqual(["a", "b", "c"])
+      expect(error.failures.map(({ reason }) => reason.message)).toEqual([
+        "Dispatching \"Note\" failed: fail",
+        "Dispatching \"Note\" failed: die"
+      ])
+      expect(error.exit).toEqual(Exit.succeed("done"))
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an executor that hangs is bounded, and what it had done is not counted as failed", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(flushErrorOf(
+        Effect.forEach(["a", "hang", "b"], note).pipe(Airlock.scoped({ dispatchTimeout: "2 seconds" }))
+      ))
+      yield* adjust("2 seconds")
+      const error = yield* Fiber.join(fiber)
+      expect(yield* left).toEqual(["a"])
+      expect(error.failures.map(({ reason }) => reason._tag)).toEqual(["SettleTimeoutError", "SettleTimeoutError"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an executor that ignores interruption does not hold the scope for ever", () =>
+    Effect.gen(function*() {
+      const deaf = Executor.make({ name: "deaf", dispatch: () => Effect.uninterruptible(Effect.never) })
+      const fiber = yield* Effect.fork(flushErrorOf(
+        note("a").pipe(Airlock.scoped({ executor: deaf, dispatchTimeout: "2 seconds" }))
+      ))
+      yield* adjust("2 seconds")
+      yield* adjust("1 second")
+      expect((yield* Fiber.join(fiber)).failures[0]?.reason.message).toContain("\"deaf\" did not answer within 2000 ms")
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an executor that dies, or answers for too few, is said for each intent", () =>
+    Effect.gen(function*() {
+      const dead = Executor.make({ name: "dead", dispatch: () => Effect.die(new Error("no engine")) })
+      const lazy = Executor.make({ name: "lazy", dispatch: () => Effect.succeed([Exit.void]) })
+      const program = Effect.zipRight(note("a"), note("b"))
+      const died = yield* flushErrorOf(program.pipe(Airlock.scoped({ executor: dead })))
+      const short = yield* flushErrorOf(program.pipe(Airlock.scoped({ executor: lazy })))
+      expect(died.failures.map(({ reason }) => reason.message)).toEqual(
+        Array(2).fill("Dispatching \"Note\" failed: no engine")
+      )
+      expect(short.failures.map(({ reason }) => reason.message)).toEqual([
+        "Dispatching \"Note\" failed: the executor \"lazy\" gave no outcome for it"
+      ])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a task without a handler is named, with those that have one", () =>
+    Effect.gen(function*() {
+      const error = yield* flushErrorOf(note("a").pipe(Airlock.scoped))
+      expect(error.failures[0]?.reason.message).toContain(
+        "No handler is registered for the task \"Note\" (registered: none)"
+      )
+    }).pipe(Effect.provide(Airlock.layer())))
+})
+
+describe("what holds for a scope is resolved when it opens", () => {
+  it.effect("the outermost scope's executor carries the intents of all scopes inside", () =>
+    Effect.gen(function*() {
+      const carried: Array<string> = []
+      const named = (name: string) =>
+        Executor.make({
+          name,
+          dispatch: (intents) =>
+            Effect.sync(() => {
+              carried.push(name)
+              return intents.map(() => Exit.void)
+            })
+        })
+      yield* note("a").pipe(Airlock.scoped({ executor: named("inner") }), Airlock.scoped({ executor: named("outer") }))
+      yield* note("b").pipe(Airlock.scoped, Effect.provide(Executor.layer(named("context"))))
+      expect(carried).toEqual(["outer", "context"])
+      expect(yield* Left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an intent carries its id, its clock and its options", () =>
+    Effect.gen(function*() {
+      yield* adjust("5 seconds")
+      const [id, intent] = yield* Airlock.scoped(Effect.gen(function*() {
+        const id = yield* Airlock.enqueue(Note, { text: "a" }, { queue: "mail", origin: "checkout" })
+        return [id, (yield* Airlock.intents)[0]!] as const
+      }))
+      expect(intent).toMatchObject({ id, task: { name: "Note" }, enqueuedAt: 5000, options: { queue: "mail" } })
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("unchecked takes the requirement away, and shows the scope of the fiber that looks", () =>
+    Effect.gen(function*() {
+      const service = yield* Effect.map(
+        AirlockScope,
+        (scope) => Effect.sync(() => [scope.name, scope.intents.length, scope.state])
+      )
+        .pipe(Effect.provide(Airlock.unchecked))
+      expect(yield* Effect.zipRight(note("a"), service).pipe(Airlock.scoped({ name: "here" }))).toEqual([
+        "here",
+        1,
+        "open"
+      ])
+      expect(yield* defectOf(service)).toMatchObject({ _tag: "NoScopeError" })
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("two copies of the package in one process", () => {
+  it.effect("see one scope", () =>
+    Effect.gen(function*() {
+      vi.resetModules()
+      const copy = yield* Effect.promise(() => import("effect-airlock"))
+      expect(copy.Airlock.enqueue).not.toBe(Airlock.enqueue)
+      const Theirs = copy.Task.make("Note", { payload: Note.payloadSchema })
+      yield* note("ours").pipe(
+        Effect.zipRight(copy.Airlock.enqueue(Theirs, { text: "theirs" })),
+        copy.Airlock.scoped,
+        Effect.zipRight(copy.Airlock.enqueue(Theirs, { text: "in our scope" })),
+        Airlock.scoped
+      )
+      expect(yield* left).toEqual(["ours", "theirs", "in our scope"])
+    }).pipe(Effect.provide(layer())))
+})

@@ -1,0 +1,34 @@
+/**
+ * A task whose handler writes down what left, so that a test can say what must have.
+ */
+import { Context, Effect, Layer, Schema } from "effect"
+import { Airlock, Task } from "effect-airlock"
+
+export const Note = Task.make("Note", { payload: { text: Schema.String } })
+
+/** What left, in order. */
+export class Left extends Context.Tag("test/Left")<Left, Array<string>>() {}
+
+export const left = Effect.map(Left, (texts) => [...texts])
+
+/** Note's handler fails for texts that start with `fail`, dies for `die`, never ends for `hang`. */
+const NoteLive = Layer.unwrapEffect(Effect.map(Left, (texts) =>
+  Note.toLayer(({ text }) =>
+    text.startsWith("fail")
+      ? Effect.fail(new Error(text))
+      : text.startsWith("die")
+      ? Effect.die(new Error(text))
+      : text.startsWith("hang")
+      ? Effect.never
+      : Effect.sync(() => {
+        texts.push(text)
+      })
+  )))
+
+export const layer = (options?: Airlock.AirlockOptions) =>
+  NoteLive.pipe(
+    Layer.provideMerge(Layer.sync(Left, () => [])),
+    Layer.provideMerge(Airlock.layer(options))
+  )
+
+export const note = (text: string) => Airlock.enqueue(Note, { text })
