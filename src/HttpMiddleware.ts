@@ -67,9 +67,6 @@ export const airlockWith =
         // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
         const handled = Effect.zipRight(HttpApp.appendPreResponseHandler(settleFor), restore(app))
         return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
-          if (scope.settlement !== undefined) {
-            return exit
-          }
           return Exit.isSuccess(exit)
             ? settleFor(request, exit.value)
             : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
@@ -123,6 +120,9 @@ const settleBefore = (scope: Scope, shouldFlush: AirlockHttpOptions["shouldFlush
   request: HttpServerRequest.HttpServerRequest,
   response: HttpServerResponse.HttpServerResponse
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  if (scope.settlement !== undefined) {
+    return Effect.succeed(response)
+  }
   const flush = shouldFlush === undefined ? response.status < 400 : () => shouldFlush(request, response)
   return Effect.uninterruptible(
     Effect.flatMap(settle(scope, Exit.succeed(response), { flush }), (settlement) => {

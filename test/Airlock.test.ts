@@ -448,6 +448,23 @@ describe("I6: fibers", () => {
       expect(warnings).toEqual([["Warning", expect.objectContaining({ "airlock.scope": "order", "airlock.count": 1 })]])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("a stage of a Stream that feeds a concurrent one is interrupted at its end, and a warning says what that took", () =>
+    Effect.gen(function*() {
+      const warnings: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        warnings.push([logLevel._tag, ...[message].flat()])
+      })
+      yield* Stream.make("a", "b").pipe(
+        Stream.tap(note),
+        Stream.mapEffect((text) => note(`${text} after`), { concurrency: 2 }),
+        Stream.runDrain,
+        Airlock.scoped,
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      expect((yield* left).sort()).toEqual(["a after", "b after"])
+      expect(warnings).toEqual([["Warning", expect.stringContaining("a stage of a Stream")]])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("scopes that run side by side never mix", () =>
     Effect.gen(function*() {
       const one = (n: number) =>

@@ -52,7 +52,18 @@ export const undone = (scope: Scope, intents: ReadonlyArray<IntentRecord>) =>
   )
 
 /** @internal */
-export const stillRunning = (scope: Scope, intents: ReadonlyArray<IntentRecord>) =>
+export const stopped = (scope: Scope, intents: ReadonlyArray<IntentRecord>) =>
+  log(
+    LogLevel.Warning,
+    scope,
+    intents,
+    named,
+    "discarded intents: the fibers that enqueued them ran unsupervised and were interrupted, as is a stage of a Stream " +
+      "that feeds a concurrent one. Enqueue in a fiber that ends by itself"
+  )
+
+/** @internal */
+export const running = (scope: Scope, intents: ReadonlyArray<IntentRecord>) =>
   log(
     LogLevel.Warning,
     scope,

@@ -150,15 +150,26 @@ const setAside = (
 ): Effect.Effect<ReadonlyArray<IntentRecord>> => {
   const kept: Array<IntentRecord> = []
   const undone: Array<IntentRecord> = []
+  const stopped: Array<IntentRecord> = []
   const running: Array<IntentRecord> = []
   for (const intent of scope.buffer) {
     const fate = fateOfBranch(intent.fork, fiber)
-    const pile = fate === "kept" ? kept : fate === "running" ? running : undone
-    pile.push(intent)
+    if (fate === "kept") {
+      kept.push(intent)
+    } else if (fate === "running") {
+      running.push(intent)
+    } else if (fate === "interrupted" && intent.fork.daemon) {
+      stopped.push(intent)
+    } else {
+      undone.push(intent)
+    }
   }
   return kept.length === scope.buffer.length
     ? Effect.succeed(kept)
-    : Effect.as(Effect.zipRight(report.undone(scope, undone), report.stillRunning(scope, running)), kept)
+    : Effect.as(
+      Effect.all([report.undone(scope, undone), report.stopped(scope, stopped), report.running(scope, running)]),
+      kept
+    )
 }
 
 /**

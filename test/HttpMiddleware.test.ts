@@ -1,0 +1,263 @@
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
+import { describe, expect, it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Schema } from "effect"
+import type { AirlockScope } from "effect-airlock"
+import { Airlock, HttpMiddleware, Policy } from "effect-airlock"
+import type { IncomingMessage } from "node:http"
+import { serving, status } from "./support/http.js"
+import { layer, left, note } from "./support/recorder.js"
+
+class Teapot extends Schema.TaggedError<Teapot>()("Teapot", {}) {
+  [HttpServerRespondable.symbol]() {
+    return HttpServerResponse.empty({ status: 418 })
+  }
+}
+
+class Elsewhere extends Schema.TaggedError<Elsewhere>()("Elsewhere", {}) {
+  [HttpServerRespondable.symbol]() {
+    return HttpServerResponse.empty({ status: 302 })
+  }
+}
+
+/** How a handler may end, what the client gets, and whether its intent leaves. */
+const endings: Record<string, {
+  readonly end: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown>
+  readonly status: number
+  readonly leaves: boolean
+}> = {
+  "200": { end: HttpServerResponse.text("ok"), status: 200, leaves: true },
+  "204": { end: HttpServerResponse.empty(), status: 204, leaves: true },
+  "302": { end: HttpServerResponse.redirect("/"), status: 302, leaves: true },
+  "304": { end: HttpServerResponse.empty({ status: 304 }), status: 304, leaves: true },
+  "400": { end: HttpServerResponse.empty({ status: 400 }), status: 400, leaves: false },
+  "404": { end: HttpServerResponse.empty({ status: 404 }), status: 404, leaves: false },
+  "500": { end: HttpServerResponse.empty({ status: 500 }), status: 500, leaves: false },
+  fail: { end: Effect.fail("no"), status: 500, leaves: false },
+  respondable: { end: new Teapot(), status: 418, leaves: false },
+  "respondable-302": { end: new Elsewhere(), status: 302, leaves: true },
+  die: { end: Effect.die("no"), status: 500, leaves: false },
+  "die-response": { end: Effect.die(HttpServerResponse.empty({ status: 403 })), status: 403, leaves: false },
+  "die-redirect": { end: Effect.die(HttpServerResponse.empty({ status: 303 })), status: 303, leaves: true },
+  interrupt: { end: Effect.interrupt, status: 503, leaves: false }
+}
+
+type Router = HttpRouter.HttpRouter<unknown, Airlock.Airlock | AirlockScope>
+
+const positions: Record<
+  string,
+  (router: Router) => Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock>
+> = {
+  "HttpServer.serve": (router) => router.pipe(HttpServer.serve(HttpMiddleware.airlock)),
+  "HttpRouter.use": (router) => router.pipe(HttpRouter.use(HttpMiddleware.airlock), HttpServer.serve()),
+  both: (router) => router.pipe(HttpRouter.use(HttpMiddleware.airlock), HttpServer.serve(HttpMiddleware.airlock))
+}
+
+/** Until the server has seen the client go. */
+const connectionClosed = Effect.flatMap(
+  HttpServerRequest.HttpServerRequest,
+  ({ source }) =>
+    Effect.promise(() =>
+      new Promise<void>((resolve) => {
+        const { socket } = source as IncomingMessage
+        socket.once("close", () => setImmediate(resolve))
+      })
+    )
+)
+
+const quiet = Logger.remove(Logger.defaultLogger)
+
+for (const [position, serve] of Object.entries(positions)) {
+  describe(`a request is a scope, at ${position}`, () => {
+    it.scopedLive("the status of the response decides, and settles before the client has it", () =>
+      Effect.gen(function*() {
+        const router = Object.entries(endings).reduce<Router>(
+          (router, [path, { end }]) => HttpRouter.get(router, `/${path}`, Effect.zipRight(note(`at ${path}`), end)),
+          HttpRouter.empty
+        )
+        const base = yield* serving(serve(router))
+        const expected: Array<string> = []
+        for (const [path, ending] of Object.entries(endings)) {
+          expect([path, yield* status(base, `/${path}`)]).toEqual([path, ending.status])
+          if (ending.leaves) {
+            expected.push(`at ${path}`)
+          }
+          expect([path, yield* left]).toEqual([path, expected])
+        }
+        expect(yield* status(base, "/missing")).toBe(404)
+      }).pipe(Effect.provide([layer(), quiet])))
+
+    it.scopedLive("a request that its client aborts lets nothing out", () =>
+      Effect.gen(function*() {
+        const [begun, ended] = yield* Effect.all([Deferred.make<void>(), Deferred.make<Exit.Exit<unknown, unknown>>()])
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/slow",
+            note("aborted").pipe(
+              Effect.zipRight(Deferred.succeed(begun, void 0)),
+              Effect.zipRight(Effect.never),
+              Effect.onExit((exit) => Deferred.succeed(ended, exit))
+            )
+          ),
+          HttpRouter.get("/fine", Effect.zipRight(note("fine"), HttpServerResponse.empty()))
+        )
+        const base = yield* serving(serve(router))
+        const request = yield* Effect.fork(status(base, "/slow"))
+        yield* Deferred.await(begun)
+        yield* Fiber.interrupt(request)
+        const exit = yield* Deferred.await(ended)
+        expect(Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)).toBe(true)
+        expect(yield* status(base, "/fine")).toBe(204)
+        expect(yield* left).toEqual(["fine"])
+      }).pipe(Effect.provide([layer(), quiet])))
+
+    it.scopedLive("a request that its client aborted while it could not be interrupted lets nothing out either", () =>
+      Effect.gen(function*() {
+        const [begun, settled] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/slow",
+            Effect.gen(function*() {
+              // The request's own Scope closes when all is over.
+              yield* Effect.addFinalizer(() => Deferred.succeed(settled, void 0))
+              yield* note("aborted")
+              yield* Deferred.succeed(begun, void 0)
+              yield* connectionClosed
+              return HttpServerResponse.empty()
+            }).pipe(Effect.uninterruptible)
+          )
+        )
+        const base = yield* serving(serve(router))
+        const request = yield* Effect.fork(status(base, "/slow"))
+        yield* Deferred.await(begun)
+        yield* Fiber.interrupt(request)
+        yield* Deferred.await(settled)
+        expect(yield* left).toEqual([])
+      }).pipe(Effect.provide([layer(), quiet])))
+
+    it.scopedLive("200 requests in flight at once never mix their intents", () =>
+      Effect.gen(function*() {
+        const together = yield* Effect.makeLatch()
+        let waiting = 0
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/:n",
+            Effect.gen(function*() {
+              const { n } = yield* HttpRouter.params
+              yield* note(`${n} first`)
+              waiting++
+              if (waiting === 200) {
+                yield* together.open
+              }
+              yield* together.await
+              yield* Airlock.scoped(note(`${n} second`))
+              const texts = (yield* Airlock.intents).map((intent) => (intent.payload as { text: string }).text)
+              return yield* HttpServerResponse.json(texts, { status: Number(n) % 2 === 0 ? 200 : 409 })
+            })
+          )
+        )
+        const base = yield* serving(serve(router))
+        yield* Effect.forEach(
+          Array.from({ length: 200 }, (_, n) => n),
+          (n) =>
+            Effect.promise(async () => {
+              const response = await fetch(`${base}/${n}`)
+              expect(await response.json()).toEqual([`${n} first`, `${n} second`])
+            }),
+          { concurrency: "unbounded" }
+        )
+        const even = Array.from({ length: 100 }, (_, n) => [`${2 * n} first`, `${2 * n} second`]).flat()
+        expect((yield* left).sort()).toEqual(even.sort())
+      }).pipe(Effect.provide([layer(), quiet])))
+
+    it.scopedLive("a server that was built inside a scope settles each request by itself", () =>
+      Effect.gen(function*() {
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get("/", Effect.zipRight(note("request"), HttpServerResponse.empty()))
+        )
+        const program = Effect.gen(function*() {
+          const base = yield* serving(serve(router))
+          expect(yield* status(base, "/")).toBe(204)
+          expect(yield* left).toEqual(["request"])
+          return yield* Airlock.intents
+        })
+        expect(yield* program.pipe(Airlock.scoped)).toEqual([])
+        yield* Effect.exit(Airlock.scoped(Effect.zipRight(program.pipe(Effect.ignore), Effect.fail("no"))))
+        expect(yield* left).toEqual(["request", "request"])
+      }).pipe(Effect.provide([layer(), quiet])))
+
+    it.scopedLive("an intent that could not leave is logged, and the answer stands", () =>
+      Effect.gen(function*() {
+        const logs: Array<unknown> = []
+        const logger = Logger.replace(
+          Logger.defaultLogger,
+          Logger.make(({ cause, logLevel }) => {
+            if (logLevel._tag === "Error") {
+              logs.push(Cause.pretty(cause))
+            }
+          })
+        )
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get("/", Effect.zipRight(note("fail"), HttpServerResponse.empty()))
+        )
+        const base = yield* serving(serve(router)).pipe(Effect.provide(logger))
+        expect(yield* status(base, "/")).toBe(204)
+        expect(logs).toEqual([expect.stringContaining("1 intent(s) of the scope \"GET /\" did not leave")])
+      }).pipe(Effect.provide(layer())))
+  })
+}
+
+describe("airlockWith", () => {
+  it.scopedLive("shouldFlush sees request and response, and decides", () =>
+    Effect.gen(function*() {
+      const audit = HttpMiddleware.airlockWith({
+        name: "audited",
+        shouldFlush: (request, response) => request.method === "GET" && response.status === 404
+      })
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/missing", Effect.zipRight(note("audit"), HttpServerResponse.empty({ status: 404 }))),
+        HttpRouter.get("/found", Effect.zipRight(note("none"), HttpServerResponse.empty()))
+      )
+      const base = yield* serving(router.pipe(HttpServer.serve(audit)))
+      yield* status(base, "/missing")
+      yield* status(base, "/found")
+      expect(yield* left).toEqual(["audit"])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("a shouldFlush that throws discards, and the answer stands", () =>
+    Effect.gen(function*() {
+      const broken = HttpMiddleware.airlockWith({
+        shouldFlush: () => {
+          throw new Error("oops")
+        }
+      })
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty()))
+      )
+      const base = yield* serving(router.pipe(HttpServer.serve(broken)))
+      expect(yield* status(base, "/")).toBe(204)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("a policy holds for the requests, beside the application's", () =>
+    Effect.gen(function*() {
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty()))
+      )
+      const base = yield* serving(router.pipe(HttpServer.serve(HttpMiddleware.airlockWith({ policy: Policy.dropAll }))))
+      expect(yield* status(base, "/")).toBe(204)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("placed twice, the outer placement decides in the end", () =>
+    Effect.gen(function*() {
+      // The route succeeds; what is around it turns that into a failure before the response is sent.
+      const router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty())),
+        HttpRouter.use(HttpMiddleware.airlock),
+        HttpRouter.use((app) => Effect.as(app, HttpServerResponse.empty({ status: 502 })))
+      )
+      const base = yield* serving(router.pipe(HttpServer.serve(HttpMiddleware.airlock)))
+      expect(yield* status(base, "/")).toBe(502)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+})

@@ -1,0 +1,196 @@
+import { Model, SqlClient, SqlError } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
+import { Airlock } from "effect-airlock"
+import * as SqlTransaction from "effect-airlock/SqlTransaction"
+import { defectOf } from "./support/exits.js"
+import { layer as recorder, left, note } from "./support/recorder.js"
+import { insertLine, insertOrder, layer, orders, transaction, undecorated } from "./support/sqlite.js"
+
+/** A row and an intent, which must share their fate. */
+const order = (name: string) => Effect.zipRight(insertOrder(name), note(name))
+
+/** What has its row, and what left. */
+const outcome = Effect.all({ rows: orders, left })
+
+/** For programs whose only scopes are transactions. */
+const unscoped = Effect.provide(Airlock.unchecked)
+
+
+describe("I7: a transaction is a scope", () => {
+  it.scoped("what it enqueues leaves after its commit, not before", () =>
+    Effect.gen(function*() {
+      const during = yield* transaction(Effect.zipRight(order("a"), left))
+      expect(during).toEqual([])
+      expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("is gone with its rollback: by failure, defect and interruption", () =>
+    Effect.gen(function*() {
+      for (const end of [Effect.fail("no"), Effect.die("no"), Effect.interrupt]) {
+        expect(yield* Effect.exit(transaction(Effect.zipRight(order("a"), end)))).toEqual(yield* Effect.exit(end))
+      }
+      expect(yield* outcome).toEqual({ rows: [], left: [] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("inside a scope, commits and waits for that scope", () =>
+    Effect.gen(function*() {
+      const committed = yield* Airlock.scoped(Effect.zipRight(transaction(order("a")), outcome))
+      expect(committed).toEqual({ rows: ["a"], left: [] })
+      expect(yield* left).toEqual(["a"])
+      yield* Effect.exit(Airlock.scoped(Effect.zipRight(transaction(order("b")), Effect.fail("no"))))
+      expect(yield* outcome).toEqual({ rows: ["a", "b"], left: ["a"] })
+    }).pipe(Effect.provide(layer)))
+
+  it.scoped("a scope inside a transaction waits for the commit, and is gone with the rollback", () =>
+    Effect.gen(function*() {
+      const inner = Airlock.scoped(order("a"))
+      expect(yield* transaction(Effect.zipRight(inner, left))).toEqual([])
+      expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
+      yield* Effect.exit(transaction(Effect.zipRight(Airlock.scoped(order("b")), Effect.fail("no"))))
+      expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
+    }).pipe(Effect.provide(layer)))
+
+  it.scoped("nothing goes past a transaction early, whatever a scope around it lets go", () =>
+    Effect.gen(function*() {
+      const program = transaction(Effect.zipRight(Airlock.scoped(order("a")), Effect.fail("no"))).pipe(
+        Effect.ignore,
+        Airlock.scoped({ beforeDescendantFlushes: (intents) => intents })
+      )
+      yield* program
+      expect(yield* outcome).toEqual({ rows: [], left: [] })
+    }).pipe(Effect.provide(layer)))
+
+  it.scoped("a savepoint that is rolled back takes its own intents only, where the code around recovers", () =>
+    Effect.gen(function*() {
+      yield* transaction(Effect.gen(function*() {
+        yield* order("a")
+        yield* Effect.ignore(transaction(Effect.zipRight(order("b"), Effect.fail("no"))))
+        yield* transaction(order("c"))
+        yield* Effect.ignore(transaction(Effect.zipRight(transaction(order("d")), Effect.fail("no"))))
+      }))
+      expect(yield* outcome).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("savepoints side by side take turns, and do not undo each other's work", () =>
+    Effect.gen(function*() {
+      const step = (name: string) =>
+        transaction(Effect.gen(function*() {
+          yield* order(name)
+          yield* Effect.yieldNow()
+          return yield* name === "b" ? Effect.fail("no") : Effect.void
+        })).pipe(Effect.ignore)
+      yield* transaction(Effect.forEach(["a", "b", "c"], step, { concurrency: "unbounded" }))
+      expect(yield* outcome).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("a refused COMMIT is a SqlError that a caller can catch, and leaves the connection clean", () =>
+    Effect.gen(function*() {
+      const dangling = Effect.zipRight(order("a"), insertLine("l", "nobody"))
+      const error = yield* Effect.flip(transaction(dangling))
+      expect(error).toBeInstanceOf(SqlError.SqlError)
+      expect(yield* outcome).toEqual({ rows: [], left: [] })
+      yield* transaction(dangling).pipe(Effect.catchTag("SqlError", () => transaction(order("b"))))
+      expect(yield* outcome).toEqual({ rows: ["b"], left: ["b"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("an interruption that waits while it commits does not part the intents from their rows", () =>
+    Effect.gen(function*() {
+      const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+      const fiber = yield* order("a").pipe(
+        Effect.zipRight(Deferred.succeed(begun, void 0)),
+        Effect.zipRight(Effect.uninterruptible(Deferred.await(go))),
+        transaction,
+        Effect.uninterruptible,
+        Effect.forkDaemon
+      )
+      yield* Deferred.await(begun)
+      yield* Fiber.interruptFork(fiber)
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(go, void 0)
+      yield* Fiber.await(fiber)
+      expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("the loser of a race inside it is undone in the buffer, though its rows are not", () =>
+    Effect.gen(function*() {
+      yield* transaction(Effect.race(Effect.zipRight(order("a"), Effect.never), Effect.repeatN(Effect.yieldNow(), 50)))
+      expect(yield* outcome).toEqual({ rows: ["a"], left: [] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("an intent that could not leave after the commit is logged, and the commit stands", () =>
+    Effect.gen(function*() {
+      const logs: Array<string> = []
+      const logger = Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ cause }) => {
+          logs.push(Cause.pretty(cause))
+        })
+      )
+      yield* transaction(Effect.zipRight(insertOrder("a"), note("fail"))).pipe(Effect.provide(logger))
+      expect(yield* orders).toEqual(["a"])
+      expect(logs).toEqual([expect.stringContaining("1 intent(s) of the scope \"transaction\" did not leave")])
+    }).pipe(unscoped, Effect.provide(layer)))
+})
+
+describe("SqlTransaction.layer", () => {
+  it.scoped("serves the driver's own tag, safe, withoutTransforms and repositories, and does not change the client", () =>
+    Effect.gen(function*() {
+      const given = yield* Layer.build(undecorated)
+      const context = yield* Layer.build(
+        SqlTransaction.layer.pipe(Layer.provideMerge(Layer.succeedContext(given)), Layer.provideMerge(recorder()))
+      )
+      const original = Context.get(given, SqliteClient.SqliteClient)
+      const decorated = Context.get(context, SqliteClient.SqliteClient)
+      expect(decorated).not.toBe(original)
+      expect(Context.get(context, SqlClient.SqlClient)).toBe(decorated)
+      expect([original.safe, decorated.safe]).toEqual([original, decorated])
+      expect(decorated.withoutTransforms()).toBe(decorated)
+      expect(decorated.config).toBe(original.config)
+      yield* Effect.gen(function*() {
+        class Order extends Model.Class<Order>("Order")({ name: Schema.String }) {}
+        const repository = yield* Model.makeRepository(Order, {
+          tableName: "orders",
+          spanPrefix: "Order",
+          idColumn: "name"
+        })
+        yield* Effect.exit(
+          decorated.withTransaction(
+            Effect.zipRight(repository.insertVoid({ name: "a" }), Effect.zipRight(note("a"), Effect.fail("no")))
+          )
+        )
+        yield* decorated.safe.withTransaction(Effect.zipRight(repository.insertVoid({ name: "b" }), note("b")))
+        expect(yield* outcome).toEqual({ rows: ["b"], left: ["b"] })
+      }).pipe(unscoped, Effect.provide(context))
+    }))
+
+  it.scoped("an enqueue in a transaction of an undecorated client is an UnseenTransactionError", () =>
+    Effect.gen(function*() {
+      const program = Airlock.scoped(transaction(order("a")))
+      expect(yield* defectOf(program)).toMatchObject({ _tag: "UnseenTransactionError", task: "Note" })
+      expect(yield* outcome).toEqual({ rows: [], left: [] })
+    }).pipe(Effect.provide([recorder(), undecorated])))
+
+  it.scoped("nor does a savepoint inside such a transaction make it seen", () =>
+    Effect.gen(function*() {
+      const given = yield* Layer.build(undecorated)
+      const decorated = yield* Layer.build(SqlTransaction.layer.pipe(Layer.provide(Layer.succeedContext(given))))
+      const inner = transaction(order("a")).pipe(Effect.provide(decorated))
+      const program = Airlock.scoped(transaction(inner)).pipe(Effect.provide(given))
+      expect(yield* defectOf(program)).toMatchObject({ _tag: "UnseenTransactionError" })
+    }).pipe(Effect.provide(recorder())))
+
+  it.scoped("refuses a dialect that it does not support, and says so", () =>
+    Effect.gen(function*() {
+      const given = yield* Layer.build(undecorated)
+      const foreign = Object.assign(() => {}, Context.get(given, SqlClient.SqlClient), {
+        onDialectOrElse: (options: { readonly orElse: () => unknown }) => options.orElse()
+      }) as unknown as SqlClient.SqlClient
+      const exit = yield* Effect.exit(Layer.build(
+        SqlTransaction.layer.pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, foreign)))
+      ))
+      expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("supports SQLite only")
+    }).pipe(Effect.provide(recorder())))
+})
+

@@ -1,0 +1,175 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Runtime, Schema, Scope } from "effect"
+import { Airlock, AirlockError, AirlockScope, Task } from "effect-airlock"
+import { defectOf } from "./support/exits.js"
+import { layer, left, note } from "./support/recorder.js"
+
+const Job = Task.make("Job", { payload: Schema.Number })
+
+const job = (n: number) => Airlock.enqueue(Job, n)
+
+class Service extends Context.Tag("test/Service")<Service, string>() {}
+
+describe("Task.make", () => {
+  it("takes the fields of a struct, or a Schema, and refuses an empty name", () => {
+    expect(Schema.is(Task.make("A", { payload: { a: Schema.Number } }).payloadSchema)({ a: 1 })).toBe(true)
+    expect(Task.make("B", { payload: Schema.Void }).payloadSchema).toBe(Schema.Void)
+    expect(() => Task.make("", { payload: Schema.Void })).toThrow("needs a name")
+    expect([Task.isTask(Job), Task.isTask({ name: "Job" })]).toEqual([true, false])
+  })
+})
+
+describe("a handler", () => {
+  it.effect("gets the payload, the intent's id, the attempt and the time of the enqueue", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const Live = Job.toLayer((n, context) => Effect.sync(() => void seen.push([n, context])))
+      const id = yield* job(7).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(seen).toEqual([[7, { intentId: id, attempt: 1, enqueuedAt: 0 }]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("runs in the context of its Layer, not in that of whoever enqueued", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const Live = Job.toLayer(() =>
+        Effect.flatMap(Effect.serviceOption(Service), (service) => Effect.sync(() => seen.push(service)))
+      )
+      yield* job(1).pipe(Airlock.scoped, Effect.provideService(Service, "the request's"), Effect.provide(Live))
+      const Given = Job.toLayer(() => Effect.flatMap(Service, (service) => Effect.sync(() => seen.push(service)))).pipe(
+        Layer.provide(Layer.succeed(Service, "the handler's"))
+      )
+      yield* job(1).pipe(Airlock.scoped, Effect.provideService(Service, "the request's"), Effect.provide(Given))
+      expect(seen).toMatchObject([{ _tag: "None" }, "the handler's"])
+      expect(yield* Effect.serviceOption(Service)).toMatchObject({ _tag: "None" })
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("has a scope: what it enqueues leaves if it succeeds, and is gone if it fails", () =>
+    Effect.gen(function*() {
+      const Live = Job.toLayer((n) => n > 0 ? note(`job ${n}`) : Effect.zipRight(note("never"), Effect.fail("no")))
+      yield* Effect.forEach([1, 2], job).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(yield* left).toEqual(["job 1", "job 2"])
+      yield* Effect.exit(job(0).pipe(Airlock.scoped, Effect.provide(Live)))
+      expect(yield* left).toEqual(["job 1", "job 2"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("that could not let its own intents leave has failed", () =>
+    Effect.gen(function*() {
+      const Live = Job.toLayer(() => note("fail"))
+      const error = yield* Effect.flip(job(1).pipe(Airlock.scoped, Effect.provide(Live)))
+      expect(error.message).toContain("Dispatching \"Job\" failed")
+      expect(error.message).toContain("Dispatching \"Note\" failed: fail")
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("has resources that are released when it ends, each run its own", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const Live = Job.toLayer((n) =>
+        Effect.gen(function*() {
+          const scope = yield* Scope.Scope
+          log.push(`acquire ${n}`)
+          yield* Scope.addFinalizer(scope, Effect.sync(() => log.push(`release ${n}`)))
+        })
+      )
+      yield* Effect.forEach([1, 2], job).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(log).toEqual(["acquire 1", "release 1", "acquire 2", "release 2"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("that throws, or throws while it makes its Effect, has failed, and keeps no other back", () =>
+    Effect.gen(function*() {
+      const Live = Job.toLayer((n) => {
+        if (n === 0) {
+          throw new Error("thrown")
+        }
+        return note(`job ${n}`)
+      })
+      const error = yield* Effect.flip(Effect.forEach([0, 1], job).pipe(Airlock.scoped, Effect.provide(Live)))
+      expect(error.message).toContain("thrown")
+      expect(yield* left).toEqual(["job 1"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("whose daemon outlives it cannot enqueue into the scope of a later one", () =>
+    Effect.gen(function*() {
+      const go = yield* Deferred.make<void>()
+      const daemons: Array<Fiber.Fiber<unknown, unknown>> = []
+      const Live = Job.toLayer((n) =>
+        n === 0
+          ? Effect.map(
+            Effect.forkDaemon(Effect.zipRight(Deferred.await(go), note("stray"))),
+            (fiber) => daemons.push(fiber)
+          )
+          : Effect.zipRight(Deferred.succeed(go, void 0), Effect.forEach([1, 2, 3], () => Effect.yieldNow()))
+      )
+      yield* Effect.forEach([0, 1], job).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(yield* defectOf(Fiber.join(daemons[0]!))).toMatchObject({ _tag: "ScopeClosedError" })
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("whose captured runtime is used after it ended cannot enqueue into the scope of a later one", () =>
+    Effect.gen(function*() {
+      const runtimes: Array<Runtime.Runtime<AirlockScope>> = []
+      const Live = Job.toLayer((n) =>
+        n === 0
+          ? Effect.zipRight(
+            Effect.yieldNow(),
+            Effect.map(Effect.runtime<AirlockScope>(), (runtime) => runtimes.push(runtime))
+          )
+          : Effect.flatMap(
+            Effect.promise(() => Runtime.runPromiseExit(runtimes[0]!)(note("stray"))),
+            (exit) => Effect.flatMap(defectOf(exit), (defect) => Effect.sync(() => defects.push(defect)))
+          )
+      )
+      const defects: Array<unknown> = []
+      yield* Effect.forEach([0, 1], job).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(defects).toMatchObject([{ _tag: "ScopeClosedError" }])
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("may enqueue from a callback, by its runtime, for as long as it runs", () =>
+    Effect.gen(function*() {
+      const Live = Job.toLayer((n) =>
+        Effect.flatMap(Effect.runtime<AirlockScope>(), (runtime) =>
+          Effect.promise(async () => {
+            await Promise.resolve()
+            await Runtime.runPromise(runtime)(note(`job ${n}`))
+          }))
+      )
+      yield* Effect.forEach([1, 2], job).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(yield* left).toEqual(["job 1", "job 2"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("a handler's Layer", () => {
+  it.effect("refuses a second handler for the same name", () =>
+    Effect.gen(function*() {
+      const Twice = Layer.merge(Job.toLayer(() => Effect.void), Job.toLayer(() => Effect.void))
+      const defect = yield* defectOf(Effect.void.pipe(Effect.provide(Twice)))
+      expect(defect).toBeInstanceOf(AirlockError.DuplicateTaskError)
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("takes no new runs when it closes, and waits for the running ones", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const started = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const Live = Job.toLayer(() =>
+        Deferred.succeed(started, void 0).pipe(
+          Effect.zipRight(Deferred.await(go)),
+          Effect.zipRight(Effect.sync(() => log.push("ended")))
+        )
+      )
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(Live, scope)
+      const run = yield* Effect.fork(job(1).pipe(Airlock.scoped))
+      yield* Deferred.await(started)
+      const closing = yield* Effect.fork(
+        Effect.zipRight(Scope.close(scope, Exit.void), Effect.sync(() => log.push("closed")))
+      )
+      yield* Effect.yieldNow()
+      const error = yield* Effect.flip(Airlock.scoped(job(2)))
+      expect(error.failures[0]?.reason._tag).toBe("UnknownTaskError")
+      yield* Deferred.succeed(go, void 0)
+      yield* Fiber.join(closing)
+      yield* Fiber.join(run)
+      expect(log).toEqual(["ended", "closed"])
+    }).pipe(Effect.provide(layer())))
+})
