@@ -17,7 +17,6 @@ const outcome = Effect.all({ rows: orders, left })
 /** For programs whose only scopes are transactions. */
 const unscoped = Effect.provide(Airlock.unchecked)
 
-
 describe("I7: a transaction is a scope", () => {
   it.scoped("what it enqueues leaves after its commit, not before", () =>
     Effect.gen(function*() {
@@ -193,4 +192,3 @@ describe("SqlTransaction.layer", () => {
       expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("supports SQLite only")
     }).pipe(Effect.provide(recorder())))
 })
-
