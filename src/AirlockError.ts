@@ -18,18 +18,20 @@ const site = Schema.optionalWith(Schema.String, { exact: true })
 
 /**
  * `Airlock.enqueue` ran where no scope is open. Only reachable through `Airlock.unchecked` or a cast: otherwise the
- * missing scope is a compile error.
+ * missing scope is a compile error. Without a `task`, it was the service `AirlockScope` that was looked at.
  *
  * @since 0.1.0
  * @category wrong use
  */
 export class NoScopeError extends Schema.TaggedError<NoScopeError>("effect-airlock/NoScopeError")("NoScopeError", {
-  task: Schema.String,
+  task: Schema.optionalWith(Schema.String, { exact: true }),
   site
 }) {
   override get message(): string {
-    return `"${this.task}" was enqueued outside of any Airlock scope${at(this.site)}. ` +
-      "Wrap the program in Airlock.scoped, or serve the route through HttpMiddleware.airlock."
+    return this.task === undefined
+      ? "AirlockScope was looked at outside of any Airlock scope. Airlock.current says whether there is one."
+      : `"${this.task}" was enqueued outside of any Airlock scope${at(this.site)}. ` +
+        "Wrap the program in Airlock.scoped, or serve the route through HttpMiddleware.airlock."
   }
 }
 

@@ -6,8 +6,11 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { NoScopeError } from "./AirlockError.js"
 import type { Executor } from "./Executor.js"
 import type { Intent } from "./Intent.js"
+import { positionOf } from "./internal/position.js"
 import type { Policy } from "./Policy.js"
 
 /**
@@ -46,12 +49,47 @@ export interface ScopeView {
  * `Airlock.unchecked` take it away.
  *
  * It is a marker. Which scope an intent goes to is decided by the fiber (a `FiberRef`), so that a service that was
- * built long before a request still enqueues into the scope of that request.
+ * built long before a request still enqueues into the scope of that request. The service itself shows the scope of
+ * whichever fiber looks.
  *
  * @since 0.1.0
  * @category tags
  */
-export class AirlockScope extends Context.Tag("effect-airlock/AirlockScope")<AirlockScope, ScopeView>() {}
+export class AirlockScope extends // With a default at run time, a scope need not put anything into the context when it opens; the type stays that of a
+// service that someone must provide.
+(Context.Reference<AirlockScope>()("effect-airlock/AirlockScope", {
+  defaultValue: () => viewHere
+}) as unknown as Context.TagClass<AirlockScope, "effect-airlock/AirlockScope", ScopeView>) {}
+
+const here = (): ScopeView => {
+  const fiber = Fiber.getCurrentFiber()
+  const scope = fiber._tag === "Some" ? positionOf(fiber.value)?.scope : undefined
+  if (scope === undefined) {
+    throw new NoScopeError({})
+  }
+  return scope
+}
+
+const viewHere: ScopeView = {
+  get id() {
+    return here().id
+  },
+  get name() {
+    return here().name
+  },
+  get state() {
+    return here().state
+  },
+  get intents() {
+    return here().intents
+  },
+  get own() {
+    return here().own
+  },
+  get captured() {
+    return here().captured
+  }
+}
 
 /**
  * The bounds within which scopes settle. Given to `Airlock.layer` they hold for all scopes, given to a scope for that one.

@@ -48,25 +48,23 @@ export interface AirlockHttpOptions {
  * @category middleware
  */
 export const airlockWith =
-  ({ shouldFlush, ...options }: AirlockHttpOptions) =>
+  ({ shouldFlush, ...scopeOptions }: AirlockHttpOptions) =>
   <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiberRuntime((fiber) => {
         const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
         const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
         // The fiber of a request may stand in a scope that the server was built in: that one must not be fed.
-        const scope = openScope(
-          fiber,
-          airlock,
-          { name: nameOf(request), ...options },
-          (parent) => isOf(parent, request)
-        )
-        scope.request = request.source
+        const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request))
+        scope.request = request
         const settleFor = settleBefore(scope, shouldFlush)
         // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
         // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
-        const handled = Effect.zipRight(HttpApp.appendPreResponseHandler(settleFor), restore(app))
+        const handled = Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))
         return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
+          if (scope.settlement !== undefined) {
+            return exit
+          }
           return Exit.isSuccess(exit)
             ? settleFor(request, exit.value)
             : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
@@ -103,12 +101,9 @@ export const airlock: <E, R>(
   app: HttpApp.Default<E, R>
 ) => HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> = airlockWith({})
 
-const nameOf = (request: HttpServerRequest.HttpServerRequest): string =>
-  `${request.method} ${request.url.split("?")[0]}`
-
 const isOf = (scope: Scope, request: HttpServerRequest.HttpServerRequest): boolean => {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.outer?.scope) {
-    if (at.request === request.source) {
+    if (at.request?.source === request.source) {
       return true
     }
   }
@@ -124,6 +119,9 @@ const settleBefore = (scope: Scope, shouldFlush: AirlockHttpOptions["shouldFlush
     return Effect.succeed(response)
   }
   const flush = shouldFlush === undefined ? response.status < 400 : () => shouldFlush(request, response)
+  if (scope.buffer.length === 0) {
+    return Effect.as(settle(scope, Exit.succeed(response), { flush }), response)
+  }
   return Effect.uninterruptible(
     Effect.flatMap(settle(scope, Exit.succeed(response), { flush }), (settlement) => {
       const exit = giveBack(scope, Exit.void, settlement)

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { AirlockScope } from "./AirlockScope.js"
+import { AirlockScope } from "./AirlockScope.js"
 import type { IntentId } from "./Intent.js"
 import { Airlock } from "./internal/airlock.js"
 import type { Handler } from "./internal/handlers.js"
@@ -106,7 +106,11 @@ export const make = <const Name extends string, Payload extends PayloadFields | 
       const airlock = yield* Airlock
       const context = yield* Effect.context<Exclude<R, AirlockScope | Scope.Scope>>()
       // What `R` excludes is what a run adds to this context: the handler finds in it all that it asks for.
-      yield* airlock.handlers.register(name, handler as Handler, context as Context.Context<never>)
+      yield* airlock.handlers.register(
+        name,
+        handler as Handler,
+        Context.omit(AirlockScope)(context) as Context.Context<never>
+      )
     }))
   // The Schema is the one that `Payload` describes: TypeScript does not follow a narrowed generic into the conditional
   // type `PayloadSchema`.

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { SettleTimeoutError } from "../AirlockError.js"
-import { moveTo, type Position } from "./position.js"
+import { type Position, startAt } from "./position.js"
 
 /** How long what is interrupted at its limit may still take to answer. */
 const grace = Duration.seconds(1)
@@ -31,12 +31,10 @@ export const bounded = <A, E, R>(
   what: string,
   limit: Duration.Duration
 ): Effect.Effect<Bounded<A, E>, never, R> =>
-  Effect.flatMap(Effect.forkDaemon(Effect.zipRight(moveTo(position), self)), (fiber) =>
-    // What needs no waiting has ended after its first turn: a timer would cost more than it did.
-    Effect.flatMap(Effect.yieldNow(), () => {
-      const exit = fiber.unsafePoll()
-      return exit === null ? awaitWithin(fiber, what, limit) : Effect.succeed({ exit, timeout: undefined })
-    }))
+  Effect.flatMap(startAt(self, position), (fiber) => {
+    const exit = fiber.unsafePoll()
+    return exit === null ? awaitWithin(fiber, what, limit) : Effect.succeed({ exit, timeout: undefined })
+  })
 
 const awaitWithin = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,

@@ -12,7 +12,7 @@ interface V8Error {
 
 /** The frame that called `above`, such as `at checkout (src/orders.ts:12:5)`. @internal */
 export const callSite = (above: (...args: Array<never>) => unknown): string | undefined => {
-  const v8: V8Error = Error
+  const v8 = Error as ErrorConstructor & V8Error
   const limit = v8.stackTraceLimit ?? 10
   v8.stackTraceLimit = 1
   const holder: { stack?: string } = {}

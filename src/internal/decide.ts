@@ -63,6 +63,10 @@ export const askOnEnqueue = (intent: IntentRecord) =>
     insidePolicy
   )
 
+/** @internal */
+export const needDecision = (intents: ReadonlyArray<IntentRecord>): boolean =>
+  intents.some((intent) => intent.policies?.allows === true)
+
 /**
  * Gives the decision for each intent; fails if a policy failed, died or took too long, which decides nothing.
  *
@@ -72,7 +76,7 @@ export const decide = (
   scope: Scope,
   intents: ReadonlyArray<IntentRecord>
 ): Effect.Effect<Decided, PolicyFailedError | SettleTimeoutError> => {
-  if (!intents.some((intent) => intent.policies?.allows === true)) {
+  if (!needDecision(intents)) {
     return Effect.succeed({ allowed: intents, dropped: [] })
   }
   return Effect.flatMap(

@@ -9,16 +9,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import * as FiberRef from "effect/FiberRef"
 import * as EffectScope from "effect/Scope"
 import { DispatchError, DuplicateTaskError, UnknownTaskError } from "../AirlockError.js"
-import { AirlockScope } from "../AirlockScope.js"
 import type { Handlers, Outcome } from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import type { HandlerContext } from "../Task.js"
 import type { AirlockService } from "./airlock.js"
 import { openRoot } from "./open.js"
-import { exitAt, moveTo } from "./position.js"
+import { currentPosition, moveTo } from "./position.js"
 import type { Scope } from "./scope.js"
 import { giveBack, settle } from "./settle.js"
 import { currentTurn } from "./turn.js"
@@ -93,19 +91,12 @@ export class HandlerRegistry implements Handlers {
           stopped = onOutcome(outcome) || ++index === intents.length
         }
       })
-      // Whether the loop ends or is interrupted, the seat is left.
+      // Whether the loop ends or is interrupted, the seat is left, and the fiber stands where it stood.
       return Effect.uninterruptibleMask((restore) =>
-        Effect.withFiberRuntime<void>((fiber) =>
-          Effect.flatMap(
-            exitAt(
-              Effect.onExit(restore(loop), (exit) => seat.leave(exit)),
-              fiber,
-              undefined,
-              Context.empty()
-            ),
-            (exit) => exit
-          )
-        )
+        Effect.withFiberRuntime<void>((fiber) => {
+          const back = moveTo(fiber.getFiberRef(currentPosition), fiber.currentContext)
+          return Effect.onExit(restore(loop), (exit) => Effect.zipRight(seat.leave(exit), back))
+        })
       )
     })
   }
@@ -193,11 +184,7 @@ class Seat {
         this.scope = scope
         this.finalizers = finalizers
         this.turn = currentTurn()
-        const context = registration.context.pipe(
-          Context.add(AirlockScope, scope),
-          Context.add(EffectScope.Scope, finalizers)
-        )
-        return Effect.zipRight(moveTo(scope), FiberRef.set(FiberRef.currentContext, context))
+        return moveTo(scope, Context.add(registration.context, EffectScope.Scope, finalizers))
       })
     )
   }
@@ -208,12 +195,14 @@ class Seat {
     if (scope === undefined || finalizers === undefined) {
       return Effect.succeed(exit)
     }
+    if (!busy) {
+      this.scope = this.finalizers = this.registration = undefined
+      return Effect.as(EffectScope.close(finalizers, exit), exit)
+    }
     return Effect.exit(EffectScope.close(finalizers, exit)).pipe(
       Effect.map((closed) => Exit.zipLeft(exit, closed)),
       Effect.flatMap((result) =>
-        busy
-          ? Effect.map(settle(scope, result), (settlement) => giveBack(scope, result, settlement))
-          : Effect.succeed(result)
+        Effect.map(settle(scope, result), (settlement) => giveBack(scope, result, settlement))
       ),
       Effect.tap(() => {
         this.end()

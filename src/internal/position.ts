@@ -4,13 +4,16 @@
  * @internal
  */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
 import { globalValue } from "effect/GlobalValue"
-import { AirlockScope } from "../AirlockScope.js"
+import * as Runtime from "effect/Runtime"
+import type { AirlockScope } from "../AirlockScope.js"
 import type { PolicyChain } from "./policyChain.js"
 import { isScope, type Scope } from "./scope.js"
 
@@ -137,7 +140,7 @@ export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Positio
   if (position !== undefined && position.policies !== undefined) {
     return position
   }
-  const service: unknown = fiber.currentContext.unsafeMap.get(AirlockScope.key)
+  const service: unknown = fiber.currentContext.unsafeMap.get("effect-airlock/AirlockScope")
   return isScope(service) ? service : position
 }
 
@@ -147,38 +150,21 @@ export const locally = <A, E, R>(
   position: Position | undefined
 ): Effect.Effect<A, E, R> => Effect.locally(self, currentPosition, position)
 
-/** @internal */
-export const moveTo = (position: Position | undefined): Effect.Effect<void> => FiberRef.set(currentPosition, position)
-
 /**
- * Gives the exit of an Effect that runs at a position and in a context. Only for an uninterruptible region, of which the
- * Effect may restore what it likes: cheaper there than two `Effect.locally`, each of which is a bracket.
+ * Moves the fiber, for good. Both at once, because each change of a FiberRef copies all of them.
  *
  * @internal
  */
-export const exitAt = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  position: Position | undefined,
-  context: Context.Context<never>
-): Effect.Effect<Exit.Exit<A, E>, never, R> => {
-  const before = fiber.getFiberRef(currentPosition)
-  const contextBefore = fiber.currentContext
-  return Effect.flatMap(
-    moveTo(position),
-    () =>
-      Effect.flatMap(
-        FiberRef.set(FiberRef.currentContext, context),
-        () =>
-          Effect.flatMap(Effect.exit(self), (exit) =>
-            Effect.flatMap(moveTo(before), () =>
-              Effect.as(FiberRef.set(FiberRef.currentContext, contextBefore), exit)))
-      )
+export const moveTo = (position: Position | undefined, context: Context.Context<never>): Effect.Effect<void> =>
+  Effect.updateFiberRefs((id, refs) =>
+    FiberRefs.updateManyAs(refs, {
+      entries: [[currentPosition, [[id, position]]], [FiberRef.currentContext, [[id, context]]]]
+    })
   )
-}
 
 /**
- * The same in a scope: the fiber stands there, and the marker service is that scope.
+ * Gives the exit of an Effect that runs in a scope. Only for an uninterruptible region, of which the Effect may restore
+ * what it likes: cheaper there than `Effect.locally`, which is a bracket.
  *
  * @internal
  */
@@ -186,11 +172,35 @@ export const exitWithin = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   scope: Scope
-): Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>> =>
-  // What `R` loses is in the context that `self` runs in.
-  exitAt(
-    self as Effect.Effect<A, E, Exclude<R, AirlockScope>>,
-    fiber,
-    scope,
-    Context.add(fiber.currentContext, AirlockScope, scope)
+): Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>> => {
+  const before = fiber.getFiberRef(currentPosition)
+  const ran = Effect.flatMap(
+    FiberRef.set(currentPosition, scope),
+    () =>
+      Effect.flatMap(
+        Effect.exit(self),
+        (exit) => Effect.flatMap(FiberRef.set(currentPosition, before), () => Effect.succeed(exit))
+      )
   )
+  // The marker has a value at run time wherever it is asked for; here it has the one that the requirement means.
+  return ran as Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>>
+}
+
+/**
+ * Starts an Effect at once, in a fiber of its own that stands at a position and is as uninterruptible as the caller. What
+ * needs no waiting has ended when this returns.
+ *
+ * @internal
+ */
+export const startAt = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  position: Position | undefined
+): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> =>
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+    // The fiber's context is that of `R`; its type does not say so.
+    const context = fiber.currentContext as Context.Context<R>
+    const runtime = Runtime.make({ context, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
+    const updateRefs = (refs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
+      FiberRefs.updateAs(refs, { fiberId, fiberRef: currentPosition, value: position })
+    return Effect.succeed(Runtime.runFork(runtime, self, { updateRefs }))
+  })

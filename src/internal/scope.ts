@@ -35,8 +35,8 @@ export class Scope implements ScopeView, Position {
   transaction: unknown = undefined
   /** For a frame: the savepoints inside it take turns. */
   turns: Effect.Semaphore | undefined = undefined
-  /** For the scope of an HTTP request: the host's request, the same object however the platform wraps it. */
-  request: unknown = undefined
+  /** For the scope of an HTTP request: that request. However the platform wraps it, its source is one object. */
+  request: { readonly method: string, readonly url: string, readonly source: unknown } | undefined = undefined
 
   constructor(
     readonly airlock: AirlockService,
@@ -52,7 +52,8 @@ export class Scope implements ScopeView, Position {
   }
 
   get name(): string {
-    return this.options.name ?? `scope ${this.id}`
+    return this.options.name ??
+      (this.request === undefined ? `scope ${this.id}` : `${this.request.method} ${this.request.url.split("?")[0]}`)
   }
 
   get maxIntents(): number {

@@ -22,7 +22,7 @@ import {
   ScopeClosedError
 } from "../AirlockError.js"
 import { bounded } from "./bounded.js"
-import { decide } from "./decide.js"
+import { decide, needDecision } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import { fateOfBranch, noteFiber } from "./position.js"
 import * as report from "./report.js"
@@ -73,7 +73,7 @@ export const settle = (
       return Effect.succeed(finish(scope, settled((how.flush ?? Exit.isSuccess(exit)) ? "flushed" : "discarded")))
     }
     scope.state = "settling"
-    return steps(scope, exit, how, fiber).pipe(
+    return Effect.suspend(() => steps(scope, exit, how, fiber)).pipe(
       Effect.catchAllDefect((defect) => Effect.succeed(settled("discarded", [], Cause.die(defect)))),
       Effect.map((settlement) => finish(scope, settlement))
     )
@@ -110,45 +110,55 @@ export const giveBack = <A, E>(
   return Exit.failCause(Exit.isSuccess(exit) ? flush : Cause.sequential(exit.cause, flush))
 }
 
-const steps = Effect.fnUntraced(function*(
+const steps = (
   scope: Scope,
   exit: Exit.Exit<unknown, unknown>,
   how: SettleHow,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
-) {
+): Effect.Effect<Settlement> => {
   const interrupted = () => how.committed !== true && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
-
-  const kept = yield* setAside(scope, fiber)
+  const kept: Array<IntentRecord> = []
+  const aside = setAside(scope, fiber, kept)
   const flush = (typeof how.flush === "function" ? how.flush() : how.flush) ??
     scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit)
-  if (!flush || interrupted()) {
-    yield* report.discarded(scope, kept)
-    return settled("discarded")
+  if (aside === undefined && flush && !interrupted() && scope.outer === undefined && !needDecision(kept)) {
+    // The short way of most scopes.
+    return Effect.map(dispatch(scope, kept), (failures) => settled("flushed", failures))
   }
-  const { leaving, refused } = scope.outer === undefined
-    ? { leaving: kept, refused: [] }
-    : yield* offerToAncestors(scope, kept, fiber)
-  if (leaving.length === 0) {
-    return settled("flushed", refused)
-  }
-  const decided = yield* Effect.either(decide(scope, leaving))
-  if (decided._tag === "Left") {
-    return settled("flushed", [...refused, ...failAll(leaving, () => decided.left)])
-  }
-  yield* report.dropped(scope, decided.right.dropped)
-  if (interrupted()) {
-    yield* report.discarded(scope, decided.right.allowed)
-    return settled("discarded")
-  }
-  return settled("flushed", [...refused, ...(yield* dispatch(scope, decided.right.allowed))])
-})
+  return Effect.gen(function*() {
+    if (aside !== undefined) {
+      yield* aside
+    }
+    if (!flush || interrupted()) {
+      yield* report.discarded(scope, kept)
+      return settled("discarded")
+    }
+    const { leaving, refused } = yield* offerToAncestors(scope, kept, fiber)
+    if (leaving.length === 0) {
+      return settled("flushed", refused)
+    }
+    const decided = yield* Effect.either(decide(scope, leaving))
+    if (decided._tag === "Left") {
+      return settled("flushed", [...refused, ...failAll(leaving, () => decided.left)])
+    }
+    yield* report.dropped(scope, decided.right.dropped)
+    if (interrupted()) {
+      yield* report.discarded(scope, decided.right.allowed)
+      return settled("discarded")
+    }
+    return settled("flushed", [...refused, ...(yield* dispatch(scope, decided.right.allowed))])
+  })
+}
 
-/** Step 2: the intents of fibers that failed, were interrupted or still run do not leave. */
+/**
+ * Step 2: the intents of fibers that failed, were interrupted or still run do not leave. Gives what is to be said of
+ * them, if there are any.
+ */
 const setAside = (
   scope: Scope,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>
-): Effect.Effect<ReadonlyArray<IntentRecord>> => {
-  const kept: Array<IntentRecord> = []
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  kept: Array<IntentRecord>
+): Effect.Effect<unknown> | undefined => {
   const undone: Array<IntentRecord> = []
   const stopped: Array<IntentRecord> = []
   const running: Array<IntentRecord> = []
@@ -165,11 +175,8 @@ const setAside = (
     }
   }
   return kept.length === scope.buffer.length
-    ? Effect.succeed(kept)
-    : Effect.as(
-      Effect.all([report.undone(scope, undone), report.stopped(scope, stopped), report.running(scope, running)]),
-      kept
-    )
+    ? undefined
+    : Effect.all([report.undone(scope, undone), report.stopped(scope, stopped), report.running(scope, running)])
 }
 
 /**

@@ -1,0 +1,39 @@
+/**
+ * Alternating rounds: each contestant once a round, in an order that turns from round to round, so that what the machine
+ * does meanwhile hits all of them alike. What counts is the ratio of the medians; the times themselves are noise.
+ */
+import { Effect } from "effect"
+
+export interface Contestants {
+  readonly [name: string]: Effect.Effect<unknown>
+}
+
+const median = (numbers: ReadonlyArray<number>): number => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  return sorted[sorted.length >> 1]!
+}
+
+/** Gives the median milliseconds of each contestant. A contestant that gives a number is timed by it. */
+export const rounds = (contestants: Contestants, options: { readonly rounds: number, readonly warmup: number }) =>
+  Effect.gen(function*() {
+    const names = Object.keys(contestants)
+    const times = new Map(names.map((name) => [name, [] as Array<number>]))
+    for (let round = -options.warmup; round < options.rounds; round++) {
+      for (let i = 0; i < names.length; i++) {
+        const name = names[(i + round + options.warmup) % names.length]!
+        globalThis.gc?.()
+        const started = performance.now()
+        const result = yield* contestants[name]!
+        const millis = typeof result === "number" ? result : performance.now() - started
+        if (round >= 0) {
+          times.get(name)!.push(millis)
+        }
+      }
+    }
+    return Object.fromEntries(names.map((name) => [name, median(times.get(name)!)]))
+  })
+
+/** A line of the report: a ratio beside its bar. */
+export const report = (what: string, ratio: number, bar: string): void => {
+  process.stdout.write(`${what.padEnd(72)} ${ratio.toFixed(2).padStart(6)}   ${bar}\n`)
+}

@@ -1,0 +1,16 @@
+/**
+ * `npm run bench [name...]`: Airlock beside the hand-written floor, and an HTTP server with its middleware beside one without.
+ */
+import { Effect } from "effect"
+import { buffer } from "./buffer.js"
+import { http } from "./http.js"
+
+const benchmarks: Record<string, Effect.Effect<void>> = { buffer, http }
+
+const names = process.argv.slice(2).filter((name) => name in benchmarks)
+
+process.stdout.write(`Node ${process.version}, ratios of medians of alternating rounds\n\n`)
+await Effect.runPromise(
+  Effect.forEach(names.length === 0 ? Object.keys(benchmarks) : names, (name) => benchmarks[name]!)
+)
+process.exit(0)
