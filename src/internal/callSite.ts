@@ -21,3 +21,13 @@ export const callSite = (above: (...args: Array<never>) => unknown): string | un
   v8.stackTraceLimit = limit
   return frame
 }
+
+/**
+ * Gives an error the stack of its caller, where that is known: ours, of a run loop, would tell nobody anything.
+ *
+ * @internal
+ */
+export const withCallersStack = <E extends Error & { readonly site?: string }>(error: E): E => {
+  error.stack = `${error.name}: ${error.message}` + (error.site === undefined ? "" : `\n    ${error.site}`)
+  return error
+}

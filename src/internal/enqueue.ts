@@ -20,7 +20,7 @@ import {
 import type { AirlockScope } from "../AirlockScope.js"
 import type { EnqueueOptions, IntentId } from "../Intent.js"
 import type * as Task from "../Task.js"
-import { callSite } from "./callSite.js"
+import { callSite, withCallersStack } from "./callSite.js"
 import { askOnEnqueue, insidePolicy } from "./decide.js"
 import { makeId } from "./id.js"
 import { IntentRecord } from "./intent.js"
@@ -94,11 +94,7 @@ const accept = (scope: Scope, intent: IntentRecord, site: string | undefined): E
 const at = (task: Task.Any, site: string | undefined) =>
   site === undefined ? { task: task.name } : { task: task.name, site }
 
-/** A defect whose stack is the caller's: ours, of a run loop, would tell nobody anything. */
-const misuse = (error: Error & { readonly site?: string }): Effect.Effect<never> => {
-  error.stack = `${error.name}: ${error.message}` + (error.site === undefined ? "" : `\n    ${error.site}`)
-  return Effect.die(error)
-}
+const misuse = (error: Error & { readonly site?: string }): Effect.Effect<never> => Effect.die(withCallersStack(error))
 
 /** Whether an enqueue that ran now, in the fiber that calls, would be accepted without a question. */
 const seemsWell = (): boolean => {

@@ -15,6 +15,7 @@ import type { Handlers, Outcome } from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import type { HandlerContext } from "../Task.js"
 import type { AirlockService } from "./airlock.js"
+import { withCallersStack } from "./callSite.js"
 import { openRoot } from "./open.js"
 import { currentPosition, moveTo } from "./position.js"
 import type { Scope } from "./scope.js"
@@ -52,7 +53,7 @@ export class HandlerRegistry implements Handlers {
     return Effect.acquireRelease(
       Effect.suspend(() => {
         if (this.registrations.has(task)) {
-          return Effect.die(new DuplicateTaskError({ task }))
+          return Effect.die(withCallersStack(new DuplicateTaskError({ task })))
         }
         const registration: Registration = { task, handler, context, running: 0, idle: undefined }
         this.registrations.set(task, registration)

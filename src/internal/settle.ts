@@ -22,6 +22,7 @@ import {
   ScopeClosedError
 } from "../AirlockError.js"
 import { bounded } from "./bounded.js"
+import { withCallersStack } from "./callSite.js"
 import { decide, needDecision } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import { fateOfBranch, noteFiber } from "./position.js"
@@ -106,7 +107,7 @@ export const giveBack = <A, E>(
   }
   const flush: Cause.Cause<FlushError> = settlement.failures.length === 0
     ? settlement.defect
-    : Cause.fail(new FlushError({ scope: scope.name, failures: settlement.failures, exit }))
+    : Cause.fail(withCallersStack(new FlushError({ scope: scope.name, failures: settlement.failures, exit })))
   return Exit.failCause(Exit.isSuccess(exit) ? flush : Cause.sequential(exit.cause, flush))
 }
 

@@ -1,0 +1,141 @@
+/**
+ * docs/errors.md is what this test prints: each kind of wrong use, and the error as a user sees it.
+ */
+import { SqlClient } from "@effect/sql"
+import { it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
+import { Airlock, AirlockLive, Policy, Task } from "effect-airlock"
+import { expect } from "vitest"
+import { undecorated } from "../support/sqlite.js"
+
+const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number, email: Schema.String } })
+
+const order = { orderId: 1, email: "a@b.c" }
+
+const checkout = Effect.gen(function*() {
+  yield* Airlock.enqueue(SendReceipt, order)
+})
+
+interface Misuse {
+  readonly name: string
+  readonly what: string
+  readonly code: string
+  readonly program: Effect.Effect<unknown, unknown>
+}
+
+const handled = SendReceipt.toLayer(() => Effect.void).pipe(Layer.provideMerge(AirlockLive))
+
+const misuses: ReadonlyArray<Misuse> = [
+  {
+    name: "NoScopeError",
+    what: "An enqueue where no scope is open. The types forbid it, unless `Airlock.unchecked` gave that up.",
+    code: "checkout.pipe(Effect.provide(Airlock.unchecked))",
+    program: checkout.pipe(Effect.provide(Airlock.unchecked))
+  },
+  {
+    name: "ScopeClosedError",
+    what:
+      "An enqueue in a scope that has settled, mostly from a daemon fiber. It is also logged as an error and counted " +
+      "(`airlock_late_intents`), because nobody waits for a daemon.",
+    code: "checkout.pipe(Effect.delay(\"1 second\"), Effect.forkDaemon, Airlock.scoped({ name: \"order\" }))",
+    program: Effect.gen(function*() {
+      const settled = yield* Deferred.make<void>()
+      const daemon = yield* Deferred.await(settled).pipe(
+        Effect.zipRight(checkout),
+        Effect.forkDaemon,
+        Airlock.scoped({ name: "order" })
+      )
+      yield* Deferred.succeed(settled, void 0)
+      yield* Fiber.join(daemon)
+    }).pipe(Effect.provide(handled), Effect.provide(Logger.remove(Logger.defaultLogger)))
+  },
+  {
+    name: "InvalidPayloadError",
+    what: "A payload that does not fit, from code that the compiler did not check. The values are not shown.",
+    code: "Airlock.enqueue(SendReceipt, { orderId: \"1\" } as any)",
+    program: Effect.suspend(() => Airlock.enqueue(SendReceipt, { orderId: "1" } as unknown as typeof order)).pipe(
+      Airlock.scoped,
+      Effect.provide(handled)
+    )
+  },
+  {
+    name: "PolicyViolation",
+    what: "An enqueue that a policy in force refuses at once.",
+    code: "checkout.pipe(Airlock.scoped({ policy: Policy.assertNoEffects }))",
+    program: checkout.pipe(Airlock.scoped({ policy: Policy.assertNoEffects }), Effect.provide(handled))
+  },
+  {
+    name: "PolicyEnqueueError",
+    what: "A policy that enqueues.",
+    code: "checkout.pipe(Airlock.scoped({ policy: Policy.make({ name: \"bad\", onEnqueue: () => checkout }) }))",
+    program: checkout.pipe(
+      Airlock.scoped({
+        policy: Policy.make({ name: "bad", onEnqueue: () => checkout.pipe(Effect.provide(Airlock.unchecked)) })
+      }),
+      Effect.provide(handled)
+    )
+  },
+  {
+    name: "BufferFullError",
+    what: "More intents than a scope may hold: a loop that should be several scopes, or a limit that is too low.",
+    code: "Effect.repeatN(checkout, 10).pipe(Airlock.scoped({ name: \"import\", maxIntents: 10 }))",
+    program: Effect.repeatN(checkout, 10).pipe(
+      Airlock.scoped({ name: "import", maxIntents: 10 }),
+      Effect.provide(handled)
+    )
+  },
+  {
+    name: "UnseenTransactionError",
+    what: "An enqueue inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate.",
+    code: "sql.withTransaction(checkout).pipe(Airlock.scoped)",
+    program: Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(checkout)).pipe(
+      Airlock.scoped,
+      Effect.provide([handled, undecorated])
+    )
+  },
+  {
+    name: "DuplicateTaskError",
+    what: "Two handlers for one task name.",
+    code: "Layer.merge(SendReceipt.toLayer(handler), SendReceipt.toLayer(other))",
+    program: Effect.void.pipe(Effect.provide(
+      Layer.merge(SendReceipt.toLayer(() => Effect.void), SendReceipt.toLayer(() => Effect.succeed(1))).pipe(
+        Layer.provide(AirlockLive)
+      )
+    ))
+  },
+  {
+    name: "FlushError",
+    what:
+      "No wrong use, but what a caller can act on, in the error channel of `Airlock.scoped`: the body succeeded, and some " +
+      "intents did not leave. `failures` names each of them with its reason (`UnknownTaskError` here: no Layer of " +
+      "`toLayer` was provided), `exit` is the exit of the body.",
+    code: "checkout.pipe(Airlock.scoped({ name: \"order\" }), Effect.provide(AirlockLive))",
+    program: checkout.pipe(Airlock.scoped({ name: "order" }), Effect.provide(AirlockLive))
+  }
+]
+
+/** What a user sees, without what differs from run to run: the path and name of the caller, and the intent's id. */
+const shown = (cause: Cause.Cause<unknown>) =>
+  Cause.pretty(cause)
+    .replaceAll(/at (\S+ \(\/[^)]*\)|\/[^\s)]*|\S+ \(file:[^)]*\)|file:[^\s)]*)/g, "at checkout (shop.ts:12:10)")
+    .replaceAll(
+      /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/g,
+      "019e4c2b-3b00-7000-8000-5d1c0a7be3f2"
+    )
+
+it.effect("docs/errors.md shows each error as a user would see it", () =>
+  Effect.gen(function*() {
+    const sections = yield* Effect.forEach(misuses, ({ code, name, program, what }) =>
+      Effect.map(Effect.exit(program), (exit) => {
+        const error = Exit.isFailure(exit) ? shown(exit.cause) : "nothing went wrong"
+        expect(error).toContain(name)
+        return `## ${name}\n\n${what}\n\n\`\`\`\n${code}\n\`\`\`\n\n\`\`\`text\n${error.trim()}\n\`\`\`\n`
+      }))
+    const page =
+      `# Errors\n\nEach kind of wrong use, and what it says. They are defects, because no caller could act on ` +
+      `them: the program is to be\nchanged. Each names the task and the place of the call. This page is printed by ` +
+      `\`test/docs/errors.test.ts\`.\n\n${sections.join("\n")}`
+    yield* Effect.promise(() =>
+      expect(page).toMatchFileSnapshot("../../docs/errors.md")
+    )
+  }))

@@ -1,0 +1,116 @@
+/**
+ * What must compile, and what must not: `tsc` checks this file, and an error that does not come is an error.
+ */
+import { HttpRouter, type HttpServer, HttpServer as Http, HttpServerResponse } from "@effect/platform"
+import { Context, Effect, Layer, Schema } from "effect"
+import { Airlock, AirlockLive, AirlockScope, HttpMiddleware, Policy, Task } from "effect-airlock"
+import type { AirlockError, Intent } from "effect-airlock"
+
+type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const is = <A>() => <B>(_: B, ..._same: Equals<A, B> extends true ? [] : [never]) => {}
+
+const Mail = Task.make("Mail", { payload: { to: Schema.String, at: Schema.optional(Schema.DateFromSelf) } })
+const Whole = Task.make("Whole", { payload: Schema.Number })
+
+class Service extends Context.Tag("Service")<Service, { readonly do: Effect.Effect<number, "oops"> }>() {}
+
+const program = Effect.gen(function*() {
+  const service = yield* Service
+  yield* Airlock.enqueue(Mail, { to: "a" })
+  return yield* service.do
+})
+
+// ---------------------------------------------------------------- enqueue
+
+is<Effect.Effect<Intent.IntentId, never, AirlockScope>>()(Airlock.enqueue(Mail, { to: "a", at: new Date() }))
+is<Effect.Effect<Intent.IntentId, never, AirlockScope>>()(Airlock.enqueue(Whole, 1, { queue: "mail" }))
+
+// @ts-expect-error a field that is missing
+Airlock.enqueue(Mail, {})
+// @ts-expect-error a field of another type
+Airlock.enqueue(Mail, { to: 1 })
+// @ts-expect-error a field that is not there
+Airlock.enqueue(Mail, { to: "a", subject: "b" })
+// @ts-expect-error another payload
+Airlock.enqueue(Whole, "1")
+// @ts-expect-error an option that is not there
+Airlock.enqueue(Whole, 1, { que: "mail" })
+
+class Needed extends Context.Tag("Needed")<Needed, string>() {}
+const needy = Schema.transformOrFail(Schema.String, Schema.String, {
+  decode: (text) => Effect.as(Needed, text),
+  encode: (text) => Effect.as(Needed, text)
+})
+// @ts-expect-error a payload whose Schema needs services
+Task.make("Needy", { payload: { needy } })
+// @ts-expect-error the same as a whole
+Task.make("Needy", { payload: needy })
+
+// ---------------------------------------------------------------- no scope is a compile error
+
+// @ts-expect-error AirlockScope is still required
+Effect.runPromise(Airlock.enqueue(Whole, 1))
+// @ts-expect-error so is Airlock
+Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Airlock.scoped))
+// @ts-expect-error the live Layer gives no scope
+Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Effect.provide(AirlockLive)))
+
+Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Airlock.scoped, Effect.provide(AirlockLive)))
+
+// ---------------------------------------------------------------- scoped takes it away, in both forms
+
+type InScope = Effect.Effect<number, "oops" | AirlockError.FlushError, Service | Airlock.Airlock>
+
+is<InScope>()(program.pipe(Airlock.scoped))
+is<InScope>()(Airlock.scoped(program))
+is<InScope>()(program.pipe(Airlock.scoped({ policy: Policy.dropAll })))
+is<InScope>()(program.pipe(Airlock.scoped({})))
+is<Effect.Effect<void, AirlockError.FlushError, Airlock.Airlock>>()(Effect.void.pipe(Airlock.scoped))
+
+const viaFn = Effect.fn("viaFn")(function*(n: number) {
+  yield* Airlock.enqueue(Whole, n)
+  return n
+}, Airlock.scoped)
+is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFn(1))
+
+const viaFnWith = Effect.fn("viaFnWith")(function*(n: number) {
+  yield* Airlock.enqueue(Whole, n)
+  return n
+}, Airlock.scoped({ name: "viaFnWith" }))
+is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFnWith(1))
+
+// @ts-expect-error an option that is not there
+Airlock.scoped({ polcy: Policy.dropAll })
+
+is<Effect.Effect<number, "oops", Service | Airlock.Airlock>>()(
+  program.pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()), Effect.scoped)
+)
+
+// ---------------------------------------------------------------- unchecked gives the check up
+
+is<Effect.Effect<number, "oops", Service>>()(program.pipe(Effect.provide(Airlock.unchecked)))
+
+// ---------------------------------------------------------------- handlers
+
+is<Layer.Layer<never, never, Airlock.Airlock>>()(Mail.toLayer(({ to }) => Effect.log(to)))
+// What a handler enqueues, and the resources it opens, are no requirements of its Layer.
+is<Layer.Layer<never, never, Airlock.Airlock | Service>>()(
+  Whole.toLayer((n) =>
+    Effect.zipRight(Effect.acquireRelease(Service, () => Effect.void), Airlock.enqueue(Mail, { to: `${n}` }))
+  )
+)
+// @ts-expect-error a handler of another payload
+Whole.toLayer((text: string) => Effect.log(text))
+
+// ---------------------------------------------------------------- middleware
+
+const router = HttpRouter.empty.pipe(
+  HttpRouter.get("/", Effect.zipRight(Airlock.enqueue(Whole, 1), HttpServerResponse.empty()))
+)
+type Served = Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock>
+
+is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlock)))
+is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlockWith({ policy: Policy.dropAll }))))
+is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve()))
+is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve(HttpMiddleware.airlock)))
+is<Served>()(router.pipe(Http.serve((app) => HttpMiddleware.logger(HttpMiddleware.airlock(app)))))
