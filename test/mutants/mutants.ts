@@ -1,0 +1,305 @@
+/**
+ * Small ways to break an invariant. Each replaces a piece of the source, which must be there exactly once, and some test
+ * must notice.
+ */
+export interface Mutant {
+  readonly breaks: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+export const mutants: ReadonlyArray<Mutant> = [
+  {
+    breaks: "I1: the handler runs at the enqueue",
+    file: "src/internal/enqueue.ts",
+    from: "  scope.buffer.push(intent)\n  return Effect.succeed(intent.id)",
+    to: "  return Effect.as(scope.airlock.handlers.run([intent], () => false), intent.id)"
+  },
+  {
+    breaks: "I2: a failed scope flushes too",
+    file: "src/internal/settle.ts",
+    from: "scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit)",
+    to: "scope.options.shouldFlush?.(exit, kept) ?? true"
+  },
+  {
+    breaks: "I2: settles twice",
+    file: "src/internal/settle.ts",
+    from: "    scope.state = \"settling\"\n",
+    to: ""
+  },
+  {
+    breaks: "I2: what was flushed stays in the buffer, and a second settlement is a new one",
+    file: "src/internal/settle.ts",
+    from:
+      "    if (scope.settlement !== undefined) {\n      return Effect.succeed(scope.settlement)\n    }\n    if (scope.state !== \"open\") {",
+    to: "    if (scope.settlement === undefined && scope.state !== \"open\") {"
+  },
+  {
+    breaks: "I2: an interruption before the dispatch is not seen",
+    file: "src/internal/settle.ts",
+    from: "how.committed !== true && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))",
+    to: "false"
+  },
+  {
+    breaks: "I2: the flush hides the body's cause",
+    file: "src/internal/settle.ts",
+    from: "Exit.isSuccess(exit) ? flush : Cause.sequential(exit.cause, flush)",
+    to: "flush"
+  },
+  {
+    breaks: "I2: a failed flush is a success",
+    file: "src/internal/settle.ts",
+    from: "if (settlement.failures.length === 0 && settlement.defect._tag === \"Empty\") {",
+    to: "if (settlement.defect._tag === \"Empty\") {"
+  },
+  {
+    breaks: "I2: an interruption splits the dispatch",
+    file: "src/internal/position.ts",
+    from: "const runtime = Runtime.make({ context, runtimeFlags, fiberRefs: fiber.getFiberRefs() })",
+    to:
+      "const runtime = Runtime.make({ context, runtimeFlags: Runtime.defaultRuntimeFlags, fiberRefs: fiber.getFiberRefs() })"
+  },
+  {
+    breaks: "I3: a closed scope takes intents, and forgets them",
+    file: "src/internal/enqueue.ts",
+    from: "  if (scope.state !== \"open\") {\n    const { name, state } = scope",
+    to: "  if (scope.state === (\"never\" as string)) {\n    const { name, state } = scope"
+  },
+  {
+    breaks: "I3: a closed outer scope swallows what is handed to it",
+    file: "src/internal/settle.ts",
+    from: "if (ancestor.state !== \"open\") {",
+    to: "if (ancestor.state === (\"never\" as string)) {"
+  },
+  {
+    breaks: "I4: the inner scope's policy is dropped on capture",
+    file: "src/internal/open.ts",
+    from: "const policies = extend(extendOnce(position.policies, policyIn(fiber.currentContext)), options.policy)",
+    to: "const policies = position.policies"
+  },
+  {
+    breaks: "I4: a region's policy does not reach an independent scope",
+    file: "src/internal/policyChain.ts",
+    from: "return chain.local ? extend(outer, chain.policy, true) : outer",
+    to: "return outer"
+  },
+  {
+    breaks: "I4: a policy is evaluated at each scope that hands over",
+    file: "src/internal/settle.ts",
+    from: "    const { leaving, refused } = yield* offerToAncestors(scope, kept, fiber)",
+    to:
+      "    yield* Effect.either(decide(scope, kept))\n    const { leaving, refused } = yield* offerToAncestors(scope, kept, fiber)"
+  },
+  {
+    breaks: "I4: a policy may enqueue",
+    file: "src/internal/decide.ts",
+    from: "bounded(Effect.interruptible(evaluate(intents)), insidePolicy,",
+    to: "bounded(Effect.interruptible(evaluate(intents)), undefined,"
+  },
+  {
+    breaks: "I4: a refused enqueue stays in the buffer",
+    file: "src/internal/enqueue.ts",
+    from: "      ? askOnEnqueue(intent).pipe(",
+    to: "      ? Effect.zipRight(Effect.sync(() => scope.buffer.push(intent)), askOnEnqueue(intent)).pipe("
+  },
+  {
+    breaks: "I4: a failing policy lets everything through",
+    file: "src/internal/settle.ts",
+    from: "return settled(\"flushed\", [...refused, ...failAll(leaving, () => decided.left)])",
+    to: "return settled(\"flushed\", [...refused, ...(yield* dispatch(scope, leaving))])"
+  },
+  {
+    breaks: "I5: a capture reverses the order",
+    file: "src/internal/settle.ts",
+    from: "        ancestor.buffer.push(intent)",
+    to: "        ancestor.buffer.unshift(intent)"
+  },
+  {
+    breaks: "I5: the inner scope dispatches by itself",
+    file: "src/internal/open.ts",
+    from: "if (position?.scope === undefined || options.independent === true || !mayBeParent(position.scope)) {",
+    to: "if (position !== undefined || options.independent === true) {"
+  },
+  {
+    breaks: "I6: the loser's intents are kept",
+    file: "src/internal/position.ts",
+    from: "  return Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause)) ? \"kept\" : \"interrupted\"",
+    to: "  return \"kept\""
+  },
+  {
+    breaks: "I6: a failed fiber's intents are kept",
+    file: "src/internal/position.ts",
+    from: "    return Cause.isInterruptedOnly(exit.cause) ? \"interrupted\" : \"failed\"",
+    to: "    return Cause.isInterruptedOnly(exit.cause) ? \"interrupted\" : \"kept\""
+  },
+  {
+    breaks: "I6: the failure inside a worker's success is not seen",
+    file: "src/internal/position.ts",
+    from: "  if (Exit.isExit(exit.value) && Exit.isFailure(exit.value)) {",
+    to: "  if (Exit.isExit(exit.value) && Exit.isSuccess(exit.value) && exit.value.value === exit) {"
+  },
+  {
+    breaks: "I6: only the fiber that enqueued counts, not those that forked it",
+    file: "src/internal/position.ts",
+    from: "  for (let at: Fork | undefined = fork; at !== undefined; at = at.parent) {",
+    to: "  for (let at: Fork | undefined = fork; at !== undefined; at = undefined) {"
+  },
+  {
+    breaks: "I6: the fibers that a Stream ends take the work of its workers with them",
+    file: "src/internal/position.ts",
+    from: "    fork.daemon = unsupervised.roots.has(fiber)",
+    to: "    fork.daemon = false"
+  },
+  {
+    breaks: "I6: captured intents of a failed branch are forgotten to be undone",
+    file: "src/internal/settle.ts",
+    from: "        intent.fork = at.fork\n",
+    to: "        intent.fork = ancestor.fork\n"
+  },
+  {
+    breaks: "I6: a fiber that still runs counts as ended",
+    file: "src/internal/position.ts",
+    from: "  if (exit === null) {\n    return \"running\"\n  }",
+    to: "  if (exit === null) {\n    return \"kept\"\n  }"
+  },
+  {
+    breaks: "I6: a server feeds the scope that it was built in",
+    file: "src/HttpMiddleware.ts",
+    from: "(parent) => isOf(parent, request))",
+    to: "() => true)"
+  },
+  {
+    breaks: "HTTP: settles after the response was sent",
+    file: "src/HttpMiddleware.ts",
+    from: "Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))",
+    to: "restore(app)"
+  },
+  {
+    breaks: "HTTP: the status does not decide",
+    file: "src/HttpMiddleware.ts",
+    from: "shouldFlush === undefined ? response.status < 400 :",
+    to: "shouldFlush === undefined ? response.status < 500 :"
+  },
+  {
+    breaks: "HTTP: a failure on a route does not count by its response",
+    file: "src/HttpMiddleware.ts",
+    from: "Effect.zipRight(settleFor(request, response), exit))",
+    to: "Effect.zipRight(settleFor(request, HttpServerResponse.setStatus(response, 500)), exit))"
+  },
+  {
+    breaks: "I7: a rolled back transaction flushes",
+    file: "src/SqlTransaction.ts",
+    from: "Effect.flatMap(settle(frame, exit, { committed: true }), (settlement) => {",
+    to: "Effect.flatMap(settle(frame, exit, { committed: true, flush: true }), (settlement) => {"
+  },
+  {
+    breaks: "I7: a refused COMMIT counts as one",
+    file: "src/SqlTransaction.ts",
+    from: "commit.refused === undefined ? exit : Exit.fail(commit.refused)",
+    to: "exit"
+  },
+  {
+    breaks: "I7: a refused COMMIT leaves the transaction open",
+    file: "src/SqlTransaction.ts",
+    from: "Effect.matchEffect(connection.executeUnprepared(\"ROLLBACK\", [], undefined), {",
+    to: "Effect.matchEffect(Effect.void, {"
+  },
+  {
+    breaks: "I7: an interruption parts the intents from their rows",
+    file: "src/SqlTransaction.ts",
+    from: "Effect.flatMap(settle(frame, exit, { committed: true }), (settlement) => {",
+    to: "Effect.flatMap(settle(frame, exit), (settlement) => {"
+  },
+  {
+    breaks: "I7: savepoints side by side undo each other's work",
+    file: "src/SqlTransaction.ts",
+    from: "return parent.turns.withPermits(1)(savepoint)",
+    to: "return savepoint"
+  },
+  {
+    breaks: "I7: something goes past a transaction early",
+    file: "src/internal/settle.ts",
+    from: "const passing = ancestor.transaction === undefined",
+    to: "const passing = ancestor.transaction !== ancestor"
+  },
+  {
+    breaks: "I7: an unseen transaction is not noticed",
+    file: "src/internal/enqueue.ts",
+    from: "    if (transaction !== undefined && frameOf(transaction, position) === undefined) {\n      return misuse(",
+    to: "    if (transaction === position) {\n      return misuse("
+  },
+  {
+    breaks: "I7: a savepoint of an unseen transaction counts as seen",
+    file: "src/SqlTransaction.ts",
+    from: "frame.transaction = isSeen ? transactionIn(fiber.currentContext) : undefined",
+    to: "frame.transaction = transactionIn(fiber.currentContext)"
+  },
+  {
+    breaks: "I9: a failing dispatch swallows the rest",
+    file: "src/internal/handlers.ts",
+    from: "stopped = onOutcome(outcome) || ++index === intents.length",
+    to: "stopped = onOutcome(outcome) || Exit.isFailure(outcome) || ++index === intents.length"
+  },
+  {
+    breaks: "I9: a cut off executor's answer is lost",
+    file: "src/Executor.ts",
+    from: "Effect.map(Effect.exit(Effect.interruptible(tried)), () => {",
+    to: "Effect.map(Effect.interruptible(tried), () => {"
+  },
+  {
+    breaks: "I11: a scope holds more than it may",
+    file: "src/internal/enqueue.ts",
+    from: "if (scope.buffer.length >= scope.maxIntents) {",
+    to: "if (scope.buffer.length > scope.maxIntents) {"
+  },
+  {
+    breaks: "I11: a hung executor is not bounded",
+    file: "src/internal/bounded.ts",
+    from: "    duration: limit,",
+    to: "    duration: Duration.infinity,"
+  },
+  {
+    breaks: "a handler sees the context of whoever enqueued",
+    file: "src/internal/handlers.ts",
+    from: "return moveTo(scope, Context.add(registration.context, EffectScope.Scope, finalizers))",
+    to:
+      "return Effect.flatMap(Effect.context<never>(), (context) => moveTo(scope, Context.merge(context, Context.add(registration.context, EffectScope.Scope, finalizers))))"
+  },
+  {
+    breaks: "a handler's scope is left to the next one, used or not",
+    file: "src/internal/handlers.ts",
+    from: "return scope !== undefined && finalizers !== undefined && !scope.touched && scope.buffer.length === 0 &&",
+    to: "return scope !== undefined && finalizers !== undefined && scope.buffer.length === 0 &&"
+  },
+  {
+    breaks: "a handler's scope is left to the next one after other code has run",
+    file: "src/internal/handlers.ts",
+    from: "hasNoFinalizers(finalizers) && this.turn === currentTurn()",
+    to: "hasNoFinalizers(finalizers)"
+  },
+  {
+    breaks: "a handler's resources are left to the next one",
+    file: "src/internal/handlers.ts",
+    from: "hasNoFinalizers(finalizers) && this.turn",
+    to: "this.turn"
+  },
+  {
+    breaks: "a handler's Layer does not wait for its runs",
+    file: "src/internal/handlers.ts",
+    from: "          if (registration.running === 0) {\n            return Effect.void",
+    to: "          if (registration.running >= 0) {\n            return Effect.void"
+  },
+  {
+    breaks: "a payload is not checked",
+    file: "src/internal/enqueue.ts",
+    from: "const valid = isValid(task, payload)",
+    to: "const valid = isValid(task, payload) || true"
+  },
+  {
+    breaks: "two copies of the package see two scopes",
+    file: "src/internal/position.ts",
+    from: "  Symbol.for(\"effect-airlock/currentPosition\"),",
+    to: "  Symbol(\"effect-airlock/currentPosition\"),"
+  }
+]

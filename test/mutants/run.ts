@@ -1,0 +1,73 @@
+/**
+ * `npm run test:mutants [words]`: applies each mutant to a copy of the project, runs the tests there, and fails unless every
+ * one of them makes a test go red. Words choose the mutants that have one of them in their description.
+ */
+import { spawn } from "node:child_process"
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { type Mutant, mutants } from "./mutants.js"
+
+const workers = 2
+
+const copy = (directory: string): void => {
+  rmSync(directory, { recursive: true, force: true })
+  mkdirSync(directory, { recursive: true })
+  for (const name of ["src", "test", "docs", "package.json", "tsconfig.json", "vitest.config.ts"]) {
+    cpSync(name, join(directory, name), { recursive: true })
+  }
+  symlinkSync(resolve("node_modules"), join(directory, "node_modules"))
+}
+
+/** Whether all tests pass; a run that takes far longer than it should has hung, which is a way to go red. */
+const passes = (directory: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const child = spawn("node", ["node_modules/vitest/vitest.mjs", "run", "--bail", "1", "--exclude", "test/docs/**"], {
+      cwd: directory,
+      env: { ...process.env, CI: "true" },
+      stdio: "ignore"
+    })
+    const timer = setTimeout(() => child.kill("SIGKILL"), 90_000)
+    child.on("exit", (code) => {
+      clearTimeout(timer)
+      resolve(code === 0)
+    })
+  })
+
+const survives = async (directory: string, { file, from, to }: Mutant): Promise<boolean> => {
+  const path = join(directory, file)
+  const original = readFileSync(path, "utf8")
+  if (original.split(from).length !== 2) {
+    throw new Error(`this must stand exactly once in ${file}:\n${from}`)
+  }
+  writeFileSync(path, original.replace(from, () => to))
+  try {
+    return await passes(directory)
+  } finally {
+    writeFileSync(path, original)
+  }
+}
+
+const words = process.argv.slice(2)
+const chosen = mutants.filter(({ breaks }) => words.length === 0 || words.some((word) => breaks.includes(word)))
+const survivors: Array<string> = []
+const queue = [...chosen]
+
+const work = async (worker: number): Promise<void> => {
+  const directory = `.tmp/mutants-${worker}`
+  copy(directory)
+  if (!await passes(directory)) {
+    throw new Error("the tests fail without any mutant")
+  }
+  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+    const survived = await survives(directory, mutant)
+    process.stdout.write(`${survived ? "SURVIVED" : "killed  "}  ${mutant.breaks}\n`)
+    if (survived) {
+      survivors.push(mutant.breaks)
+    }
+  }
+  rmSync(directory, { recursive: true, force: true })
+}
+
+await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
+process.stdout.write(`${chosen.length - survivors.length} of ${chosen.length} mutants killed\n`)
+process.exit(survivors.length === 0 ? 0 : 1)
