@@ -31,20 +31,7 @@ import { giveBack, settle } from "./internal/settle.js"
 import { CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
 
-export {
-  /**
-   * The service that an application provides once.
-   *
-   * @since 0.1.0
-   * @category services
-   */
-  Airlock,
-  /**
-   * @since 0.1.0
-   * @category services
-   */
-  type AirlockService
-}
+export { Airlock, type AirlockService }
 
 /**
  * What an application may set for all of its scopes. Policy and executor may be provided as services instead

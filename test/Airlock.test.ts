@@ -58,21 +58,44 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an interruption that comes after the body, and before the dispatch, discards", () =>
+  it.effect("an interruption that waits when the body has succeeded discards", () =>
     Effect.gen(function*() {
-      const inBody = yield* Deferred.make<void>()
+      const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
       const fiber = yield* note("a").pipe(
-        Effect.zipRight(Deferred.succeed(inBody, void 0)),
-        Effect.zipRight(Effect.uninterruptible(Effect.sleep("1 second"))),
+        Effect.zipRight(Deferred.succeed(begun, void 0)),
+        Effect.zipRight(Deferred.await(go)),
         Airlock.scoped,
+        Effect.uninterruptible,
         Effect.forkDaemon
       )
-      yield* Deferred.await(inBody)
-      const interruption = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* Deferred.await(begun)
+      yield* Fiber.interruptFork(fiber)
       yield* Effect.yieldNow()
-      yield* adjust("1 second")
-      yield* Fiber.join(interruption)
+      yield* Deferred.succeed(go, void 0)
+      yield* Fiber.await(fiber)
       expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a scope that is settling takes nothing more", () =>
+    Effect.gen(function*() {
+      const [dispatching, refused] = yield* Effect.all([Deferred.make<void>(), Deferred.make<unknown>()])
+      const slow = Executor.make({
+        name: "slow",
+        dispatch: (intents) =>
+          Deferred.succeed(dispatching, void 0).pipe(
+            Effect.zipRight(Deferred.await(refused)),
+            Effect.as(intents.map(() => Exit.void))
+          )
+      })
+      yield* Deferred.await(dispatching).pipe(
+        Effect.zipRight(defectOf(note("late"))),
+        Effect.intoDeferred(refused),
+        Effect.forkDaemon,
+        Effect.zipRight(note("a")),
+        Airlock.scoped({ executor: slow }),
+        Logger.withMinimumLogLevel(LogLevel.None)
+      )
+      expect(yield* Deferred.await(refused)).toMatchObject({ _tag: "ScopeClosedError", state: "settling" })
     }).pipe(Effect.provide(layer())))
 
   it.effect("an interruption during the dispatch does not split it", () =>
@@ -343,7 +366,10 @@ describe("I6: fibers", () => {
         const winnerEnded = yield* Deferred.make<void>()
         yield* Effect.race(
           Effect.uninterruptible(
-            Effect.zipRight(note("loser"), Effect.zipRight(Deferred.await(winnerEnded), Effect.yieldNow()))
+            Effect.zipRight(
+              note("loser"),
+              Effect.zipRight(Deferred.await(winnerEnded), Effect.repeatN(Effect.yieldNow(), 20))
+            )
           ),
           Effect.zipRight(note("winner"), Deferred.succeed(winnerEnded, void 0))
         )

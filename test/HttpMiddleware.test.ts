@@ -2,8 +2,9 @@ import { HttpRouter, HttpServer, HttpServerRequest, HttpServerRespondable, HttpS
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Schema } from "effect"
 import type { AirlockScope } from "effect-airlock"
-import { Airlock, HttpMiddleware, Policy } from "effect-airlock"
+import { Airlock, HttpMiddleware, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
+import type { Socket } from "node:net"
 import { serving, status } from "./support/http.js"
 import { layer, left, note } from "./support/recorder.js"
 
@@ -52,6 +53,8 @@ const positions: Record<
   both: (router) => router.pipe(HttpRouter.use(HttpMiddleware.airlock), HttpServer.serve(HttpMiddleware.airlock))
 }
 
+const Probe = Task.make("Probe", { payload: Schema.Void })
+
 /** Until the server has seen the client go. */
 const connectionClosed = Effect.flatMap(
   HttpServerRequest.HttpServerRequest,
@@ -84,6 +87,32 @@ for (const [position, serve] of Object.entries(positions)) {
           expect([path, yield* left]).toEqual([path, expected])
         }
         expect(yield* status(base, "/missing")).toBe(404)
+      }).pipe(Effect.provide([layer(), quiet])))
+
+    it.scopedLive("no byte of the response is sent before what it let out has run", () =>
+      Effect.gen(function*() {
+        const sockets: Array<Socket> = []
+        const sent: Array<number> = []
+        const Probed = Probe.toLayer(() =>
+          Effect.zipRight(
+            Effect.promise(() => new Promise((resolve) => setImmediate(resolve))),
+            Effect.sync(() => sent.push(sockets[0]!.bytesWritten))
+          )
+        )
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/",
+            Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ source }) => {
+              sockets.push((source as IncomingMessage).socket)
+              return Effect.zipRight(Airlock.enqueue(Probe, undefined), HttpServerResponse.text("ok"))
+            })
+          )
+        )
+        yield* Effect.gen(function*() {
+          const base = yield* serving(serve(router))
+          expect(yield* status(base, "/")).toBe(200)
+        }).pipe(Effect.provide(Probed))
+        expect(sent).toEqual([0])
       }).pipe(Effect.provide([layer(), quiet])))
 
     it.scopedLive("a request that its client aborts lets nothing out", () =>

@@ -51,14 +51,17 @@ describe("I7: a transaction is a scope", () => {
       expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
     }).pipe(Effect.provide(layer)))
 
-  it.scoped("nothing goes past a transaction early, whatever a scope around it lets go", () =>
+  it.scoped("nothing goes past a transaction early, whatever a scope in it or around it lets go", () =>
     Effect.gen(function*() {
-      const program = transaction(Effect.zipRight(Airlock.scoped(order("a")), Effect.fail("no"))).pipe(
+      const eager = Airlock.scoped({ beforeDescendantFlushes: (intents) => intents })
+      yield* transaction(Effect.zipRight(order("a").pipe(Airlock.scoped, eager), Effect.fail("no"))).pipe(
         Effect.ignore,
-        Airlock.scoped({ beforeDescendantFlushes: (intents) => intents })
+        eager
       )
-      yield* program
       expect(yield* outcome).toEqual({ rows: [], left: [] })
+      const during = yield* transaction(Effect.zipRight(order("b").pipe(Airlock.scoped, eager), left)).pipe(eager)
+      expect(during).toEqual([])
+      expect(yield* outcome).toEqual({ rows: ["b"], left: ["b"] })
     }).pipe(Effect.provide(layer)))
 
   it.scoped("a savepoint that is rolled back takes its own intents only, where the code around recovers", () =>

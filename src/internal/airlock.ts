@@ -1,15 +1,15 @@
-/**
- * The service that an application builds once: what holds for all of its scopes, and the handlers of its tasks.
- *
- * @internal
- */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type { Executor } from "../Executor.js"
 import type { Policy } from "../Policy.js"
 import type { HandlerRegistry } from "./handlers.js"
 
-/** @internal */
+/**
+ * What holds for all scopes of an application, and the handlers of its tasks.
+ *
+ * @since 0.1.0
+ * @category services
+ */
 export interface AirlockService {
   readonly policy: Policy
   readonly executor: Executor
@@ -20,5 +20,10 @@ export interface AirlockService {
   readonly handlers: HandlerRegistry
 }
 
-/** @internal */
+/**
+ * The service that an application provides once, by `AirlockLive` or `Airlock.layer`.
+ *
+ * @since 0.1.0
+ * @category services
+ */
 export class Airlock extends Context.Tag("effect-airlock/Airlock")<Airlock, AirlockService>() {}

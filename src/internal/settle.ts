@@ -181,8 +181,8 @@ const setAside = (
 }
 
 /**
- * Step 4: ancestors are asked, nearest first, and what they keep is theirs now. An intent carries its chain of policies,
- * so those of the scope it leaves stay sealed on it.
+ * Step 4: ancestors are asked, nearest first, and what they keep is theirs now. A frame lets nothing pass: it has no option
+ * to. An intent carries its chain of policies, so those of the scope it leaves stay sealed on it.
  */
 const offerToAncestors = Effect.fnUntraced(function*(
   scope: Scope,
@@ -193,9 +193,7 @@ const offerToAncestors = Effect.fnUntraced(function*(
   const refused: Array<FlushFailure> = []
   for (let at = scope.outer; leaving.length > 0 && at?.scope !== undefined; at = at.scope.outer) {
     const ancestor = at.scope
-    const passing = ancestor.transaction === undefined
-      ? new Set(ancestor.options.beforeDescendantFlushes?.(leaving, scope))
-      : new Set()
+    const passing = new Set(ancestor.options.beforeDescendantFlushes?.(leaving, scope))
     const staying = leaving.filter((intent) => !passing.has(intent))
     leaving = leaving.filter((intent) => passing.has(intent))
     if (staying.length === 0) {

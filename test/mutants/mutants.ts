@@ -220,8 +220,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: something goes past a transaction early",
     file: "src/internal/settle.ts",
-    from: "const passing = ancestor.transaction === undefined",
-    to: "const passing = ancestor.transaction !== ancestor"
+    from: "at?.scope !== undefined; at = at.scope.outer) {\n    const ancestor = at.scope",
+    to: "at?.scope !== undefined; at = undefined) {\n    const ancestor = at.scope"
   },
   {
     breaks: "I7: an unseen transaction is not noticed",

@@ -1,0 +1,39 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Airlock, Executor } from "effect-airlock"
+import { openScope } from "../../src/internal/open.js"
+import { exitWithin } from "../../src/internal/position.js"
+import { settle } from "../../src/internal/settle.js"
+import { layer, note } from "../support/recorder.js"
+
+describe("settling", () => {
+  it.effect("happens once: whoever comes second, while it goes on or after, gets the first one's result", () =>
+    Effect.gen(function*() {
+      const airlock = yield* Airlock.Airlock
+      const [dispatching, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+      let dispatches = 0
+      const failing = Executor.make({
+        name: "failing",
+        dispatch: () =>
+          Effect.sync(() => dispatches++).pipe(
+            Effect.zipRight(Deferred.succeed(dispatching, void 0)),
+            Effect.zipRight(Deferred.await(go)),
+            Effect.zipRight(Effect.die("no engine"))
+          )
+      })
+      const scope = yield* Effect.withFiberRuntime<ReturnType<typeof openScope>>((fiber) => {
+        const scope = openScope(fiber, airlock, { executor: failing })
+        return Effect.as(exitWithin(note("a"), fiber, scope), scope)
+      })
+      const first = yield* Effect.fork(settle(scope, Exit.void))
+      yield* Deferred.await(dispatching)
+      const second = yield* Effect.fork(settle(scope, Exit.fail("another exit")))
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(go, void 0)
+      const settlement = yield* Fiber.join(first)
+      expect(settlement.failures.length).toBe(1)
+      expect(yield* Fiber.join(second)).toBe(settlement)
+      expect(yield* settle(scope, Exit.void)).toBe(settlement)
+      expect(dispatches).toBe(1)
+    }).pipe(Effect.provide(layer())))
+})

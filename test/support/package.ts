@@ -1,0 +1,125 @@
+/**
+ * `npm run test:package`: packs the library, checks the tarball, installs it in a new project as a user would (with the
+ * SQLite driver as it is on npm), and compiles and runs README's example there: under `nodenext` by Node itself, and under a
+ * bundler's resolution as one bundled file.
+ */
+import { build } from "esbuild"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const run = (directory: string, command: string, ...args: ReadonlyArray<string>): string =>
+  execFileSync(command, args, { cwd: directory, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
+
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
+
+const project = mkdtempSync(join(tmpdir(), "airlock-package-"))
+try {
+  const [packed] = JSON.parse(run(".", "npm", "pack", "--json", "--pack-destination", project)) as [
+    { filename: string }
+  ]
+  const tarball = join(project, packed.filename)
+  run(".", "npx", "publint", "run", tarball, "--strict")
+  say("publint: the tarball is well made")
+  run(".", "npx", "attw", tarball, "--profile", "esm-only")
+  say("are-the-types-wrong: the types are right")
+
+  const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    devDependencies: Record<string, string>
+  }
+  const version = (name: string) => [name, devDependencies[name]!] as const
+  writeFileSync(
+    join(project, "package.json"),
+    JSON.stringify({
+      private: true,
+      type: "module",
+      dependencies: {
+        "effect-airlock": `file:${tarball}`,
+        ...Object.fromEntries([
+          "effect",
+          "@effect/platform",
+          "@effect/platform-node",
+          "@effect/sql",
+          "@effect/sql-sqlite-node",
+          "@effect/experimental",
+          "typescript",
+          "@types/node"
+        ].map(version)),
+        "@types/ws": "8"
+      }
+    })
+  )
+  run(project, "npm", "install", "--no-fund", "--no-audit", "--loglevel", "error")
+
+  const [, example] = readFileSync("README.md", "utf8").match(/^```ts\n([\s\S]*?)^```$/m)!
+  const main = `${example}
+import { FetchHttpClient, HttpClient } from "@effect/platform"
+
+const orders = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql\`CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, email TEXT NOT NULL)\`
+  const [count] = yield* sql<{ n: number }>\`SELECT count(*) AS n FROM orders\`
+  return count!.n
+}).pipe(Effect.provide(Data))
+
+const story = Effect.gen(function*() {
+  const before = yield* orders
+  yield* program
+  yield* dryRun
+  yield* Effect.gen(function*() {
+    const client = yield* HttpClient.HttpClient
+    const response = yield* client.post("http://127.0.0.1:3000/orders")
+    console.log("status", response.status)
+  }).pipe(Effect.provide(Main), Effect.provide(FetchHttpClient.layer))
+  console.log("orders", (yield* orders) - before)
+})
+
+Effect.runPromise(story as Effect.Effect<void>)
+`
+  writeFileSync(join(project, "main.ts"), main)
+  const compilerOptions = { strict: true, exactOptionalPropertyTypes: true, target: "ES2022", types: ["node"] }
+  const expected = (out: string): void => {
+    const receipts = out.match(/receipt of order \d+/g)?.length
+    if (receipts !== 2 || !out.includes("status 200") || !out.includes("orders 3")) {
+      throw new Error(`README's example did something else than it says:\n${out}`)
+    }
+  }
+
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: { ...compilerOptions, module: "nodenext", outDir: "nodenext" },
+      files: ["main.ts"]
+    })
+  )
+  run(project, "npx", "tsc", "-p", ".")
+  expected(run(project, "node", "nodenext/main.js"))
+  say("README's example runs, compiled under nodenext")
+
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: { ...compilerOptions, module: "esnext", moduleResolution: "bundler", noEmit: true },
+      files: ["main.ts"]
+    })
+  )
+  run(project, "npx", "tsc", "-p", ".")
+  await build({
+    absWorkingDir: project,
+    entryPoints: ["main.ts"],
+    outfile: join(project, "bundle.mjs"),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    external: ["better-sqlite3"],
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    logLevel: "error"
+  })
+  expected(run(project, "node", "bundle.mjs"))
+  say("README's example runs, bundled under a bundler's resolution")
+} finally {
+  rmSync(project, { recursive: true, force: true })
+}
