@@ -361,18 +361,17 @@ describe("I6: fibers", () => {
       ),
       leaves: ["winner"]
     },
-    "a loser that ended in an uninterruptible region does not leave": {
+    "a loser that could not be interrupted, and ended well, does not leave": {
       program: Effect.gen(function*() {
-        const winnerEnded = yield* Deferred.make<void>()
-        yield* Effect.race(
-          Effect.uninterruptible(
-            Effect.zipRight(
-              note("loser"),
-              Effect.zipRight(Deferred.await(winnerEnded), Effect.repeatN(Effect.yieldNow(), 20))
-            )
-          ),
-          Effect.zipRight(note("winner"), Deferred.succeed(winnerEnded, void 0))
+        const won = yield* Deferred.make<void>()
+        const loser = Effect.repeatN(Effect.yieldNow(), 20).pipe(
+          Effect.zipRight(note("loser")),
+          Effect.zipLeft(Deferred.await(won)),
+          Effect.zipLeft(Effect.repeatN(Effect.yieldNow(), 20))
         )
+        const winner = Effect.zipRight(note("winner"), Deferred.succeed(won, void 0))
+        // Both fibers are as uninterruptible as the one that forks them: the loser ends with a success.
+        yield* Effect.uninterruptible(Effect.race(loser, winner))
       }),
       leaves: ["winner"]
     },
