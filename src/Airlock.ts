@@ -16,18 +16,19 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
-import type { FlushError } from "./AirlockError.js"
-import type { AirlockScope, Limits, ScopeOptions, ScopeView } from "./AirlockScope.js"
+import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
+import type { AirlockScope, Limits, OptionsContext, ScopeOptions, ScopeView } from "./AirlockScope.js"
 import { CurrentExecutor, type Executor } from "./Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
 import { Airlock, type AirlockService } from "./internal/airlock.js"
 import * as internal from "./internal/enqueue.js"
 import { HandlerRegistry } from "./internal/handlers.js"
-import { openScope } from "./internal/open.js"
+import { openRoot, openScope } from "./internal/open.js"
 import { extend } from "./internal/policyChain.js"
 import { currentPosition, exitWithin, locally, positionOf, rootFork } from "./internal/position.js"
 import type { Scope } from "./internal/scope.js"
 import { giveBack, settle } from "./internal/settle.js"
+import type { Plan } from "./Plan.js"
 import { CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
 
@@ -60,7 +61,10 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
         policy: options.policy ?? (yield* CurrentPolicy),
         executor: options.executor ?? (yield* CurrentExecutor),
         maxIntents: options.maxIntents ?? 10_000,
+        maxPayloadBytes: options.maxPayloadBytes ?? Infinity,
+        maxCascade: options.maxCascade ?? 100,
         policyTimeout: Duration.decode(options.policyTimeout ?? "5 seconds"),
+        approveTimeout: Duration.decode(options.approveTimeout ?? "5 minutes"),
         dispatchTimeout: Duration.decode(options.dispatchTimeout ?? "60 seconds"),
         handlers: new HandlerRegistry(() => service)
       }
@@ -106,6 +110,23 @@ export const enqueue: <Name extends string, Payload extends Schema.Schema.Any>(
 ) => Effect.Effect<IntentId, never, AirlockScope> = internal.enqueue
 
 /**
+ * Enqueues a closure instead of a task, for executors inside the process: what is too small for a task of its own. It runs
+ * as a handler does, when the scope has succeeded, with the services that it has here, but without the transaction that may
+ * be open here. `name` is what policies and logs know it by.
+ *
+ * A durable executor cannot keep it: there it is a `NotSerializableError`.
+ *
+ * @since 0.1.0
+ * @category enqueueing
+ */
+export const enqueueEffect: <A, E, R>(
+  name: string,
+  effect: Effect.Effect<A, E, R>,
+  options?: EnqueueOptions
+) => Effect.Effect<IntentId, never, AirlockScope | Exclude<R, AirlockScope | EffectScope.Scope>> =
+  internal.enqueueEffect
+
+/**
  * What `Airlock.scoped` makes of its argument: of an Effect, the same one in a scope; of options, the function that puts
  * an Effect into such a scope.
  *
@@ -114,7 +135,9 @@ export const enqueue: <Name extends string, Payload extends Schema.Schema.Any>(
  */
 export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
   ? Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
-  : <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+  : <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock | OptionsContext<X>>
 
 /**
  * Runs an Effect in a scope. If it succeeds, what it enqueued leaves, and `Airlock.scoped` ends only then; if it fails,
@@ -167,12 +190,12 @@ const inScope = <A, E, R>(
  * @since 0.1.0
  * @category scopes
  */
-export const open = (
-  options: ScopeOptions = {}
-): Effect.Effect<AirlockScope["Type"], never, Airlock | EffectScope.Scope> =>
+export const open = <const Options extends ScopeOptions = {}>(
+  options?: Options
+): Effect.Effect<AirlockScope["Type"], never, Airlock | EffectScope.Scope | OptionsContext<Options>> =>
   Effect.acquireRelease(
     Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
-      const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options)
+      const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options ?? {})
       return Effect.as(FiberRef.set(currentPosition, scope), scope)
     }),
     (scope, exit) =>
@@ -209,6 +232,43 @@ export const intents: Effect.Effect<ReadonlyArray<Intent>> = Effect.map(
 )
 
 /**
+ * Runs an Effect, and says what would leave, by which policy it would not, and why. Nothing leaves: not from a scope inside
+ * it either, an independent one included. What the Effect did to a database is its own.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Schema } from "effect"
+ * import { Airlock, AirlockLive, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const program = Airlock.plan(Airlock.enqueue(SendReceipt, { orderId: 1 })).pipe(
+ *   Effect.flatMap((plan) => Console.log(String(plan))),
+ *   Effect.provide(AirlockLive)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const plan = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<Plan, E | PolicyFailedError | SettleTimeoutError, Exclude<R, AirlockScope> | Airlock> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime((fiber) => {
+      const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+      const scope = openRoot(airlock, fiber.currentContext, positionOf(fiber), { name: "plan" })
+      scope.planning = true
+      return Effect.flatMap(exitWithin(restore(self), fiber, scope), (exit) => {
+        const planned: Effect.Effect<Plan, E | PolicyFailedError | SettleTimeoutError> = Exit.isSuccess(exit)
+          ? scope.plan
+          : Effect.failCause(exit.cause)
+        return Effect.ensuring(planned, settle(scope, exit, { flush: false }))
+      })
+    })
+  )
+
+/**
  * Puts a region of code under a policy, beside those that hold already. It is sealed on each intent enqueued there, and
  * holds for every scope that opens there.
  *
@@ -216,16 +276,16 @@ export const intents: Effect.Effect<ReadonlyArray<Intent>> = Effect.map(
  * @category policies
  */
 export const withPolicy: {
-  (policy: Policy): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, policy: Policy): Effect.Effect<A, E, R>
+  <R2>(policy: Policy<R2>): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | R2>
+  <A, E, R, R2>(self: Effect.Effect<A, E, R>, policy: Policy<R2>): Effect.Effect<A, E, R | R2>
 } = dual(
   2,
-  <A, E, R>(self: Effect.Effect<A, E, R>, policy: Policy): Effect.Effect<A, E, R> =>
+  <A, E, R, R2>(self: Effect.Effect<A, E, R>, policy: Policy<R2>): Effect.Effect<A, E, R | R2> =>
     Effect.withFiberRuntime((fiber) => {
       const position = positionOf(fiber)
       return locally(self, {
         scope: position?.scope,
-        policies: extend(position?.policies, policy, true),
+        policies: extend(position?.policies, policy, fiber.currentContext, true),
         fork: position?.fork ?? rootFork()
       })
     })

@@ -141,6 +141,63 @@ export class UnseenTransactionError
 }
 
 /**
+ * A handler enqueues a task whose handler enqueues a task, and so on, deeper than allowed: most likely a loop.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class CascadeTooDeepError extends Schema.TaggedError<CascadeTooDeepError>("effect-airlock/CascadeTooDeepError")(
+  "CascadeTooDeepError",
+  { task: Schema.String, chain: Schema.Array(Schema.String), limit: Schema.Number, site }
+) {
+  override get message(): string {
+    const [first, ...rest] = this.chain.length > 6 ? ["...", ...this.chain.slice(-5)] : this.chain
+    return `"${this.task}" was enqueued by a handler that runs ${this.limit} handlers deep${at(this.site)}: ` +
+      `${[first, ...rest, this.task].join(" -> ")}. ` +
+      "Let the handler enqueue only where there is more to do, or raise maxCascade."
+  }
+}
+
+/**
+ * A payload is larger than allowed.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class PayloadTooLargeError
+  extends Schema.TaggedError<PayloadTooLargeError>("effect-airlock/PayloadTooLargeError")(
+    "PayloadTooLargeError",
+    { task: Schema.String, bytes: Schema.Number, limit: Schema.Number, site }
+  )
+{
+  override get message(): string {
+    return `"${this.task}" was enqueued with a payload of ${this.bytes} bytes${
+      at(this.site)
+    }, and may have ${this.limit}. ` +
+      "Enqueue the key of what is large, or raise maxPayloadBytes."
+  }
+}
+
+/**
+ * A closure was enqueued where the executor keeps intents outside of this process.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class NotSerializableError
+  extends Schema.TaggedError<NotSerializableError>("effect-airlock/NotSerializableError")(
+    "NotSerializableError",
+    { task: Schema.String, executor: Schema.String, site }
+  )
+{
+  override get message(): string {
+    return `"${this.task}" is a closure, and the executor "${this.executor}" keeps intents outside of this process${
+      at(this.site)
+    }. Make it a Task, with a payload and a handler.`
+  }
+}
+
+/**
  * Two handlers were given for one task name to the same Airlock.
  *
  * @since 0.1.0
@@ -219,17 +276,19 @@ export class SettleTimeoutError extends Schema.TaggedError<SettleTimeoutError>("
 }
 
 /**
- * A policy failed or died while it decided.
+ * A policy, or the approval of a plan, failed while it decided.
  *
  * @since 0.1.0
  * @category reasons
  */
 export class PolicyFailedError extends Schema.TaggedError<PolicyFailedError>("effect-airlock/PolicyFailedError")(
   "PolicyFailedError",
-  { cause: Schema.Defect }
+  { what: Schema.String, cause: Schema.Defect }
 ) {
   override get message(): string {
-    return `A policy failed while it decided: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    return `${this.what} failed while it decided: ${
+      this.cause instanceof Error ? this.cause.message : String(this.cause)
+    }`
   }
 }
 

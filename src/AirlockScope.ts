@@ -5,12 +5,14 @@
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { NoScopeError } from "./AirlockError.js"
+import { NoScopeError, type PolicyFailedError, type SettleTimeoutError } from "./AirlockError.js"
 import type { Executor } from "./Executor.js"
 import type { Intent } from "./Intent.js"
 import { positionOf } from "./internal/position.js"
+import type { Plan } from "./Plan.js"
 import type { Policy } from "./Policy.js"
 
 /**
@@ -42,6 +44,8 @@ export interface ScopeView {
   readonly own: ReadonlyArray<Intent>
   /** Those that came from scopes inside it, which succeeded. */
   readonly captured: ReadonlyArray<Intent>
+  /** What would become of what it holds, if it succeeded now. To look changes nothing. */
+  readonly plan: Effect.Effect<Plan, PolicyFailedError | SettleTimeoutError>
 }
 
 /**
@@ -88,6 +92,9 @@ const viewHere: ScopeView = {
   },
   get captured() {
     return here().captured
+  },
+  get plan() {
+    return here().plan
   }
 }
 
@@ -98,10 +105,19 @@ const viewHere: ScopeView = {
  * @category options
  */
 export interface Limits {
+  /**
+   * How many bytes a payload may have, encoded by its Schema as JSON in UTF-8. Default: not limited, and so not measured,
+   * because to measure is to encode.
+   */
+  readonly maxPayloadBytes?: number
+  /** How many handlers deep a handler may be that enqueues. Default: 100. */
+  readonly maxCascade?: number
   /** How many intents a scope may hold, captured ones included. Default: 10 000. */
   readonly maxIntents?: number
   /** How long the policies may take to decide about a scope's intents. Default: 5 seconds. */
   readonly policyTimeout?: Duration.DurationInput
+  /** How long the approval of a plan may take. Default: 5 minutes. */
+  readonly approveTimeout?: Duration.DurationInput
   /** How long the executor may take over a scope's intents. Default: 60 seconds. */
   readonly dispatchTimeout?: Duration.DurationInput
 }
@@ -114,7 +130,12 @@ export interface ScopeOptions extends Limits {
   /** For logs and errors. Default: `scope` and a number. */
   readonly name?: string
   /** Holds beside all other policies in force. */
-  readonly policy?: Policy
+  readonly policy?: Policy<unknown>
+  /**
+   * Asked before anything leaves, where the scope is the one that lets it leave: `false` discards all of it. An
+   * interruption while it is asked discards at once. Default: not asked.
+   */
+  readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, unknown>
   /** For an outermost scope: how its intents leave. Inside another scope it is ignored, with a warning. */
   readonly executor?: Executor
   /** Opens a root scope even inside another one, which then has no say over it. Default: `false`. */
@@ -128,3 +149,13 @@ export interface ScopeOptions extends Limits {
    */
   readonly beforeDescendantFlushes?: (intents: ReadonlyArray<Intent>, descendant: ScopeView) => ReadonlyArray<Intent>
 }
+
+/**
+ * The services that the policy and the approval of a scope need.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type OptionsContext<Options> =
+  | (Options extends { readonly policy: Policy<infer R> } ? R : never)
+  | (Options extends { readonly approve: (plan: Plan) => Effect.Effect<boolean, never, infer R> } ? R : never)

@@ -61,6 +61,8 @@ export interface Handlers {
 export interface Executor {
   readonly [TypeId]: TypeId
   readonly name: string
+  /** Whether it keeps intents outside of this process, and so takes no closures. */
+  readonly durable: boolean
   /**
    * Takes a batch, in the order in which it was enqueued, and gives an outcome for each intent, in the same order. It is
    * bounded in time by interruption, in a region that is uninterruptible but for what it makes interruptible itself: so
@@ -79,9 +81,15 @@ export interface Executor {
  * @since 0.1.0
  * @category constructors
  */
-export const make = ({ dispatch, name }: Omit<Executor, TypeId>): Executor => ({
+export const make = ({ dispatch, durable, name }: {
+  readonly name: string
+  /** Whether it keeps intents outside of this process. Default: `false`. */
+  readonly durable?: boolean
+  readonly dispatch: Executor["dispatch"]
+}): Executor => ({
   [TypeId]: TypeId,
   name,
+  durable: durable ?? false,
   dispatch: (intents, handlers) => Effect.interruptible(dispatch(intents, handlers))
 })
 
@@ -98,6 +106,7 @@ export const make = ({ dispatch, name }: Omit<Executor, TypeId>): Executor => ({
 export const inProcess = (options?: { readonly onFailure?: "continue" | "stop" }): Executor => ({
   [TypeId]: TypeId,
   name: "inProcess",
+  durable: false,
   dispatch: (intents, handlers) =>
     Effect.suspend(() => {
       const stops = options?.onFailure === "stop"

@@ -12,7 +12,7 @@ import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { AirlockScope } from "./AirlockScope.js"
+import type { AirlockScope, OptionsContext } from "./AirlockScope.js"
 import type { Executor } from "./Executor.js"
 import { Airlock } from "./internal/airlock.js"
 import { openScope } from "./internal/open.js"
@@ -31,7 +31,7 @@ export interface AirlockHttpOptions {
   /** For logs and errors. Default: the request's method and path. */
   readonly name?: string
   /** Holds beside all other policies in force. */
-  readonly policy?: Policy
+  readonly policy?: Policy<unknown>
   /** How the intents of requests leave. Default: as Airlock was built. */
   readonly executor?: Executor
   /** Whether the intents of a request leave. Default: if the status of the response is below 400. */
@@ -47,31 +47,34 @@ export interface AirlockHttpOptions {
  * @since 0.1.0
  * @category middleware
  */
-export const airlockWith =
-  ({ shouldFlush, ...scopeOptions }: AirlockHttpOptions) =>
-  <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime((fiber) => {
-        const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
-        const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
-        // The fiber of a request may stand in a scope that the server was built in: that one must not be fed.
-        const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request))
-        scope.request = request
-        const settleFor = settleBefore(scope, shouldFlush)
-        // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
-        // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
-        const handled = Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))
-        return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
-          if (scope.settlement !== undefined) {
-            return exit
-          }
-          return Exit.isSuccess(exit)
-            ? settleFor(request, exit.value)
-            : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
-              Effect.zipRight(settleFor(request, response), exit))
-        })
+export const airlockWith = <const Options extends AirlockHttpOptions>(options: Options) =>
+<E, R>(
+  app: HttpApp.Default<E, R>
+): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock | OptionsContext<Options>> => {
+  const { shouldFlush, ...scopeOptions }: AirlockHttpOptions = options
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime((fiber) => {
+      const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+      const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+      // The fiber of a request may stand in a scope that the server was built in: that one must not be fed.
+      const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request))
+      scope.request = request
+      const settleFor = settleBefore(scope, shouldFlush)
+      // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
+      // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
+      const handled = Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))
+      return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
+        if (scope.settlement !== undefined) {
+          return exit
+        }
+        return Exit.isSuccess(exit)
+          ? settleFor(request, exit.value)
+          : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
+            Effect.zipRight(settleFor(request, response), exit))
       })
-    )
+    })
+  )
+}
 
 /**
  * Makes each request a scope. It settles before the response is sent, wherever the middleware stands (given to

@@ -67,7 +67,6 @@ export interface Task<out Name extends string, in out Payload extends Schema.Sch
  * @category models
  */
 export interface Any {
-  readonly [TypeId]: TypeId
   readonly name: string
   readonly payloadSchema: Schema.Schema.Any
 }
@@ -154,4 +153,5 @@ export type PayloadSchema<Payload extends PayloadFields | Schema.Schema.AnyNoCon
  * @since 0.1.0
  * @category guards
  */
-export const isTask = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
+export const isTask = (u: unknown): u is Task<string, Schema.Schema.Any> =>
+  typeof u === "object" && u !== null && TypeId in u

@@ -10,5 +10,6 @@ export type { Limits, ScopeOptions, ScopeState, ScopeView } from "./AirlockScope
 export * as Executor from "./Executor.js"
 export * as HttpMiddleware from "./HttpMiddleware.js"
 export * as Intent from "./Intent.js"
+export * as Plan from "./Plan.js"
 export * as Policy from "./Policy.js"
 export * as Task from "./Task.js"

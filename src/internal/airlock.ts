@@ -14,7 +14,10 @@ export interface AirlockService {
   readonly policy: Policy
   readonly executor: Executor
   readonly maxIntents: number
+  readonly maxPayloadBytes: number
+  readonly maxCascade: number
   readonly policyTimeout: Duration.Duration
+  readonly approveTimeout: Duration.Duration
   readonly dispatchTimeout: Duration.Duration
   /** @internal */
   readonly handlers: HandlerRegistry

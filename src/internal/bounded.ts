@@ -15,7 +15,7 @@ const grace = Duration.seconds(1)
 
 /** @internal */
 export interface Bounded<A, E> {
-  /** Absent where the limit passed and no answer came within the grace either. */
+  /** Absent where an interruption came first, or the limit passed and no answer came within the grace either. */
   readonly exit: Exit.Exit<A, E> | undefined
   readonly timeout: SettleTimeoutError | undefined
 }
@@ -29,11 +29,27 @@ export const bounded = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   position: Position | undefined,
   what: string,
-  limit: Duration.Duration
+  limit: Duration.Duration,
+  options?: {
+    /** Whether an interruption of the caller, which is uninterruptible, ends the wait. */
+    readonly yieldsToInterruption?: boolean
+  }
 ): Effect.Effect<Bounded<A, E>, never, R> =>
   Effect.flatMap(startAt(self, position), (fiber) => {
     const exit = fiber.unsafePoll()
-    return exit === null ? awaitWithin(fiber, what, limit) : Effect.succeed({ exit, timeout: undefined })
+    if (exit !== null) {
+      return Effect.succeed({ exit, timeout: undefined })
+    }
+    const waiting = awaitWithin(fiber, what, limit)
+    return options?.yieldsToInterruption === true
+      ? Effect.flatMap(
+        Effect.exit(Effect.interruptible(waiting)),
+        (waited): Effect.Effect<Bounded<A, E>> =>
+          waited._tag === "Success"
+            ? waited
+            : Effect.as(Fiber.interruptFork(fiber), { exit: undefined, timeout: undefined })
+      )
+      : waiting
   })
 
 const awaitWithin = <A, E>(

@@ -4,12 +4,13 @@
  * @internal
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { PolicyEnqueueError, PolicyFailedError, type SettleTimeoutError } from "../AirlockError.js"
-import type { Intent } from "../Intent.js"
 import * as Policy from "../Policy.js"
-import { bounded } from "./bounded.js"
+import { type Bounded, bounded } from "./bounded.js"
+import { breathe } from "./breathe.js"
 import type { IntentRecord } from "./intent.js"
 import { extend, type PolicyChain } from "./policyChain.js"
 import { locally, type Position, rootFork } from "./position.js"
@@ -28,23 +29,23 @@ export const insidePolicy: Position = {
       name: "policies may not enqueue",
       onEnqueue: (intent) => Effect.die(new PolicyEnqueueError({ task: intent.task.name }))
     }),
+    Context.empty(),
     true
   ),
   fork: rootFork()
 }
 
 /** @internal */
-export interface Dropped {
+export interface Verdict {
   readonly intent: IntentRecord
-  readonly policy: string
-  readonly reason: string
+  readonly decision: "dispatch" | "drop" | "aside"
+  readonly policy: string | undefined
+  readonly reason: string | undefined
 }
 
-/** @internal */
-export interface Decided {
-  readonly allowed: ReadonlyArray<IntentRecord>
-  readonly dropped: ReadonlyArray<Dropped>
-}
+/** A policy that needs services finds them in the context in which it was put into force. */
+const inContextOf = <A, E>(effect: Effect.Effect<A, E, unknown>, { context }: PolicyChain): Effect.Effect<A, E> =>
+  Effect.provide(effect as Effect.Effect<A, E>, context)
 
 /**
  * Asks the `onEnqueue` of every policy in force. To fail refuses the intent.
@@ -56,7 +57,7 @@ export const askOnEnqueue = (intent: IntentRecord) =>
     Effect.gen(function*() {
       for (let at = intent.policies; at !== undefined; at = at.outer) {
         if (at.policy.onEnqueue !== undefined) {
-          yield* at.policy.onEnqueue(intent)
+          yield* inContextOf(at.policy.onEnqueue(intent), at)
         }
       }
     }),
@@ -68,63 +69,78 @@ export const needDecision = (intents: ReadonlyArray<IntentRecord>): boolean =>
   intents.some((intent) => intent.policies?.allows === true)
 
 /**
- * Gives the decision for each intent; fails if a policy failed, died or took too long, which decides nothing.
+ * Gives the verdict on each intent, in order; fails if a policy failed, died or took too long, which decides nothing. An
+ * interruption ends the wait, and fails as it does.
  *
  * @internal
  */
 export const decide = (
   scope: Scope,
   intents: ReadonlyArray<IntentRecord>
-): Effect.Effect<Decided, PolicyFailedError | SettleTimeoutError> => {
+): Effect.Effect<ReadonlyArray<Verdict>, PolicyFailedError | SettleTimeoutError> => {
   if (!needDecision(intents)) {
-    return Effect.succeed({ allowed: intents, dropped: [] })
+    return Effect.succeed(intents.map(allowed))
   }
   return Effect.flatMap(
-    bounded(Effect.interruptible(evaluate(intents)), insidePolicy, "A policy", scope.policyTimeout),
-    ({ exit, timeout }) => {
-      if (exit !== undefined && Exit.isSuccess(exit)) {
-        return Effect.succeed(exit.value)
-      }
-      return Effect.fail(
-        timeout ?? new PolicyFailedError({ cause: exit === undefined ? undefined : Cause.squash(exit.cause) })
-      )
-    }
+    bounded(Effect.interruptible(evaluate(intents)), insidePolicy, "A policy", scope.policyTimeout, {
+      yieldsToInterruption: true
+    }),
+    (answer) => valueOf("A policy", answer)
   )
 }
 
-const isDone = (effect: Effect.Effect<Policy.Decision>): effect is Exit.Success<Policy.Decision, never> =>
-  Exit.isExit(effect) && effect._tag === "Success"
+/**
+ * What something that decides has decided.
+ *
+ * @internal
+ */
+export const valueOf = <A>(
+  what: string,
+  { exit, timeout }: Bounded<A, never>
+): Effect.Effect<A, PolicyFailedError | SettleTimeoutError> =>
+  exit !== undefined && Exit.isSuccess(exit)
+    ? Effect.succeed(exit.value)
+    : Effect.fail(
+      timeout ?? new PolicyFailedError({ what, cause: exit === undefined ? "interrupted" : Cause.squash(exit.cause) })
+    )
 
-type Decide = (intent: Intent) => Effect.Effect<Policy.Decision>
+const allowed = (intent: IntentRecord): Verdict => ({
+  intent,
+  decision: "dispatch",
+  policy: undefined,
+  reason: undefined
+})
 
 const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord>) {
-  const allowed: Array<IntentRecord> = []
-  const dropped: Array<Dropped> = []
+  const verdicts: Array<Verdict> = []
   // By place in the chain, not by policy: one that holds at two places keeps two states.
-  const deciders = new Map<PolicyChain, Decide>()
+  const deciders = new Map<PolicyChain, Policy.Decide<unknown>>()
   for (const intent of intents) {
-    let drop: Dropped | undefined
-    for (let at = intent.policies; at !== undefined && drop === undefined; at = at.outer) {
+    let verdict: Verdict | undefined
+    for (let at = intent.policies; at !== undefined && verdict === undefined; at = at.outer) {
       if (at.policy.allows === undefined) {
         continue
       }
       let decider = deciders.get(at)
       if (decider === undefined) {
-        decider = yield* at.policy.allows
+        decider = yield* inContextOf(at.policy.allows, at)
         deciders.set(at, decider)
       }
       const asked = decider(intent)
       // Most policies decide without an Effect's help; a step of the generator for each of them would cost more than they do.
-      const decision: Policy.Decision = isDone(asked) ? asked.value : yield* asked
+      const decision: Policy.Decision = isDone(asked) ? asked.value : yield* inContextOf(asked, at)
       if (decision !== true) {
-        drop = { intent, policy: at.policy.name, reason: decision.drop }
+        verdict = { intent, decision: "drop", policy: at.policy.name, reason: decision.drop }
       }
     }
-    if (drop === undefined) {
-      allowed.push(intent)
-    } else {
-      dropped.push(drop)
+    verdicts.push(verdict ?? allowed(intent))
+    if ((verdicts.length & 0xff) === 0) {
+      yield* breathe
     }
   }
-  return { allowed, dropped }
+  return verdicts
 })
+
+const isDone = (
+  effect: Effect.Effect<Policy.Decision, never, unknown>
+): effect is Exit.Success<Policy.Decision, never> => Exit.isExit(effect) && effect._tag === "Success"

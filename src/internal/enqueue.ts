@@ -7,11 +7,15 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
+import * as EffectScope from "effect/Scope"
 import {
   BufferFullError,
+  CascadeTooDeepError,
   InvalidPayloadError,
   NoScopeError,
+  NotSerializableError,
+  PayloadTooLargeError,
   PolicyEnqueueError,
   PolicyViolation,
   ScopeClosedError,
@@ -20,15 +24,16 @@ import {
 import type { AirlockScope } from "../AirlockScope.js"
 import type { EnqueueOptions, IntentId } from "../Intent.js"
 import type * as Task from "../Task.js"
+import { breathe } from "./breathe.js"
 import { callSite, withCallersStack } from "./callSite.js"
 import { askOnEnqueue, insidePolicy } from "./decide.js"
 import { makeId } from "./id.js"
-import { IntentRecord } from "./intent.js"
-import { issuesOf, isValid } from "./payload.js"
+import { type Closure, IntentRecord } from "./intent.js"
+import { bytesOf, issuesOf, isValid } from "./payload.js"
 import { noteFiber, positionOf } from "./position.js"
 import * as report from "./report.js"
-import type { Scope } from "./scope.js"
-import { frameOf, transactionIn } from "./transactionConnection.js"
+import type { Cascade, Scope } from "./scope.js"
+import { frameOf, transactionIn, withoutTransaction } from "./transactionConnection.js"
 
 const noOptions: EnqueueOptions = {}
 
@@ -41,10 +46,38 @@ export const enqueue = <Name extends string, Payload extends Schema.Schema.Any>(
   const valid = isValid(task, payload)
   // The caller is on the stack only now, before the Effect runs; and a stack is too dear to take where all seems well.
   const site = valid && seemsWell() ? undefined : callSite(enqueue)
+  return valid
+    ? offer(task, payload, options, site, undefined)
+    : Effect.suspend(() => misuse(new InvalidPayloadError({ ...at(task, site), issues: issuesOf(task, payload) })))
+}
+
+/** @internal */
+export const enqueueEffect = <A, E, R>(
+  name: string,
+  effect: Effect.Effect<A, E, R>,
+  options: EnqueueOptions = noOptions
+): Effect.Effect<IntentId, never, AirlockScope | Exclude<R, AirlockScope | EffectScope.Scope>> => {
+  const site = seemsWell() ? undefined : callSite(enqueueEffect)
   return Effect.withFiberRuntime((fiber) => {
-    if (!valid) {
-      return misuse(new InvalidPayloadError({ ...at(task, site), issues: issuesOf(task, payload) }))
+    const task: Task.Any = { name, payloadSchema: Schema.Void }
+    const executor = positionOf(fiber)?.scope?.executor
+    if (executor?.durable === true) {
+      return misuse(new NotSerializableError({ ...at(task, site), executor: executor.name }))
     }
+    // It runs when the transaction that is open now has ended. What this context lacks of `R`, a run gives it.
+    const context = withoutTransaction(Context.omit(EffectScope.Scope)(fiber.currentContext as Context.Context<never>))
+    return offer(task, undefined, options, site, { effect: effect as Effect.Effect<A, E>, context })
+  })
+}
+
+const offer = (
+  task: Task.Any,
+  payload: unknown,
+  options: EnqueueOptions,
+  site: string | undefined,
+  closure: Closure | undefined
+): Effect.Effect<IntentId, never, AirlockScope> =>
+  Effect.withFiberRuntime((fiber) => {
     const position = positionOf(fiber)
     const scope = position?.scope
     if (position === undefined || scope === undefined) {
@@ -64,9 +97,12 @@ export const enqueue = <Name extends string, Payload extends Schema.Schema.Any>(
       options,
       now,
       scope.id,
+      scope.depth,
+      scope.cascade,
       fiber.currentSpan,
       position.policies,
-      position.fork
+      position.fork,
+      closure
     )
     noteFiber(position.fork, fiber)
     return position.policies?.onEnqueue === true && scope.state === "open"
@@ -76,19 +112,38 @@ export const enqueue = <Name extends string, Payload extends Schema.Schema.Any>(
       )
       : accept(scope, intent, site)
   })
-}
 
 const accept = (scope: Scope, intent: IntentRecord, site: string | undefined): Effect.Effect<IntentId> => {
+  const { buffer, cascade } = scope
   if (scope.state !== "open") {
     const { name, state } = scope
     const error = new ScopeClosedError({ ...at(intent.task, site), scope: name, state })
     return Effect.zipRight(report.late(scope, [intent]), misuse(error))
   }
-  if (scope.buffer.length >= scope.maxIntents) {
+  if (buffer.length >= scope.maxIntents) {
     return misuse(new BufferFullError({ ...at(intent.task, site), scope: scope.name, limit: scope.maxIntents }))
   }
-  scope.buffer.push(intent)
-  return Effect.succeed(intent.id)
+  if (cascade !== undefined && cascade.depth >= scope.maxCascade) {
+    const chain = namesOf(cascade)
+    return misuse(new CascadeTooDeepError({ ...at(intent.task, site), chain, limit: scope.maxCascade }))
+  }
+  if (scope.maxPayloadBytes !== Infinity && intent.closure === undefined) {
+    const bytes = bytesOf(intent.task, intent.payload)
+    if (bytes > scope.maxPayloadBytes) {
+      return misuse(new PayloadTooLargeError({ ...at(intent.task, site), bytes, limit: scope.maxPayloadBytes }))
+    }
+  }
+  buffer.push(intent)
+  return (buffer.length & 0x3ff) === 0 ? Effect.as(breathe, intent.id) : Effect.succeed(intent.id)
+}
+
+/** The tasks whose handlers led here, the first one first. */
+const namesOf = (cascade: Cascade): ReadonlyArray<string> => {
+  const names: Array<string> = []
+  for (let at: Cascade | undefined = cascade; at !== undefined; at = at.outer) {
+    names.unshift(at.task)
+  }
+  return names
 }
 
 const at = (task: Task.Any, site: string | undefined) =>
@@ -105,7 +160,8 @@ const seemsWell = (): boolean => {
   const position = positionOf(current.value)
   const scope = position?.scope
   if (
-    position === undefined || scope === undefined || scope.state !== "open" || position.policies?.onEnqueue === true
+    position === undefined || scope === undefined || scope.state !== "open" || position.policies?.onEnqueue === true ||
+    scope.cascade !== undefined || scope.maxPayloadBytes !== Infinity
   ) {
     return false
   }

@@ -15,7 +15,9 @@ import type { Handlers, Outcome } from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import type { HandlerContext } from "../Task.js"
 import type { AirlockService } from "./airlock.js"
+import { breathe } from "./breathe.js"
 import { withCallersStack } from "./callSite.js"
+import type { Closure, IntentRecord } from "./intent.js"
 import { openRoot } from "./open.js"
 import { currentPosition, moveTo } from "./position.js"
 import type { Scope } from "./scope.js"
@@ -79,13 +81,19 @@ export class HandlerRegistry implements Handlers {
       const seat = new Seat(this.airlock())
       let index = 0
       let stopped = intents.length === 0
+      // Whoever calls this has them from a scope, where they are records.
+      const records = intents as ReadonlyArray<IntentRecord>
       const loop = Effect.whileLoop({
         while: () => !stopped,
         body: () => {
-          const intent = intents[index]!
-          const registration = this.registrations.get(intent.task.name)
+          const intent = records[index]!
+          const registration = intent.closure === undefined
+            ? this.registrations.get(intent.task.name)
+            : registrationOf(intent.task.name, intent.closure)
           return registration === undefined
             ? Effect.succeed(Exit.fail(new UnknownTaskError({ task: intent.task.name, known: this.names })))
+            : (index & 0xff) === 0xff
+            ? Effect.zipRight(breathe, Effect.suspend(() => seat.run(registration, intent)))
             : seat.run(registration, intent)
         },
         step: (outcome: Outcome) => {
@@ -120,17 +128,17 @@ class Seat {
 
   constructor(private readonly airlock: AirlockService) {}
 
-  run(registration: Registration, intent: Intent): Effect.Effect<Outcome> {
-    if (this.registration === registration && this.isUnused()) {
+  run(registration: Registration, intent: IntentRecord): Effect.Effect<Outcome> {
+    if (this.registration === registration && this.scope?.cascade?.outer === intent.cascade && this.isUnused()) {
       return this.call(registration, intent)
     }
     return Effect.zipRight(
-      Effect.uninterruptible(this.take(registration)),
+      Effect.uninterruptible(this.take(registration, intent)),
       Effect.suspend(() => this.call(registration, intent))
     )
   }
 
-  private call(registration: Registration, intent: Intent): Effect.Effect<Outcome> {
+  private call(registration: Registration, intent: IntentRecord): Effect.Effect<Outcome> {
     this.scope!.state = "open"
     this.busy = true
     registration.running++
@@ -175,12 +183,17 @@ class Seat {
       hasNoFinalizers(finalizers) && this.turn === currentTurn()
   }
 
-  private take(registration: Registration): Effect.Effect<void> {
+  private take(registration: Registration, { cascade }: IntentRecord): Effect.Effect<void> {
     return Effect.zipRight(
       this.leave(Exit.void),
       Effect.flatMap(EffectScope.make(), (finalizers) => {
         const name = `handler of ${registration.task}`
         const scope = openRoot(this.airlock, registration.context, undefined, { name })
+        scope.cascade = {
+          task: registration.task,
+          depth: cascade === undefined ? 1 : cascade.depth + 1,
+          outer: cascade
+        }
         this.registration = registration
         this.scope = scope
         this.finalizers = finalizers
@@ -215,7 +228,16 @@ class Seat {
 
 const succeeded: Effect.Effect<Outcome> = Effect.succeed(Exit.void)
 
-const handle = (registration: Registration, intent: Intent): Effect.Effect<unknown, unknown> => {
+/** A closure is the handler of its own run, and has no Layer that would wait for it. */
+const registrationOf = (task: string, { context, effect }: Closure): Registration => ({
+  task,
+  handler: () => effect,
+  context,
+  running: 0,
+  idle: undefined
+})
+
+const handle = (registration: Registration, intent: IntentRecord): Effect.Effect<unknown, unknown> => {
   try {
     // The payload fits the handler: the enqueue checked it against the Schema of the task of this name.
     return registration.handler(intent.payload as never, {

@@ -3,11 +3,20 @@
  *
  * @internal
  */
+import type * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
 import type { EnqueueOptions, Intent, IntentId } from "../Intent.js"
 import type * as Task from "../Task.js"
 import type { PolicyChain } from "./policyChain.js"
 import type { Fork } from "./position.js"
+import type { Cascade } from "./scope.js"
+
+/** @internal */
+export interface Closure {
+  readonly effect: Effect.Effect<unknown, unknown>
+  readonly context: Context.Context<never>
+}
 
 /** @internal */
 export class IntentRecord implements Intent {
@@ -18,9 +27,14 @@ export class IntentRecord implements Intent {
     readonly options: EnqueueOptions,
     readonly enqueuedAt: number,
     readonly scopeId: number,
+    /** How many scopes were around it, and the handlers that led there. */
+    readonly depth: number,
+    readonly cascade: Cascade | undefined,
     readonly span: Tracer.AnySpan | undefined,
     readonly policies: PolicyChain | undefined,
     /** The branch it belongs to in the scope that holds it now: a capture moves it to that of the captured scope. */
-    public fork: Fork
+    public fork: Fork,
+    /** What `Airlock.enqueueEffect` was given: it takes the place of the task's handler. */
+    readonly closure: Closure | undefined
   ) {}
 }

@@ -25,13 +25,16 @@ export const openScope = (
   mayBeParent: (scope: Scope) => boolean = () => true
 ): Scope => {
   const position = positionOf(fiber)
-  if (position?.scope === undefined || options.independent === true || !mayBeParent(position.scope)) {
+  const scope = position?.scope
+  // A plan wants to see all intents: inside one, no scope is independent.
+  if (scope === undefined || (options.independent === true && !scope.planning) || !mayBeParent(scope)) {
     return openRoot(airlock, fiber.currentContext, position, options)
   }
-  position.scope.touched = true
-  noteFiber(position.fork, fiber)
-  const policies = extend(extendOnce(position.policies, policyIn(fiber.currentContext)), options.policy)
-  return new Scope(airlock, position.scope.executor, policies, position, options)
+  scope.touched = true
+  noteFiber(position!.fork, fiber)
+  const context = fiber.currentContext
+  const policies = extend(extendOnce(position!.policies, policyIn(context), context), options.policy, context)
+  return new Scope(airlock, scope.executor, policies, position, options)
 }
 
 /**
@@ -46,9 +49,17 @@ export const openRoot = (
   position: Position | undefined,
   options: ScopeOptions
 ): Scope => {
-  const around = rebaseLocal(position?.policies, extend(undefined, airlock.policy))
-  const policies = extend(extendOnce(around, policyIn(context)), options.policy)
-  return new Scope(airlock, options.executor ?? executorIn(context) ?? airlock.executor, policies, undefined, options)
+  const around = rebaseLocal(position?.policies, extend(undefined, airlock.policy, context))
+  const policies = extend(extendOnce(around, policyIn(context), context), options.policy, context)
+  const scope = new Scope(
+    airlock,
+    options.executor ?? executorIn(context) ?? airlock.executor,
+    policies,
+    undefined,
+    options
+  )
+  scope.cascade = position?.scope?.cascade
+  return scope
 }
 
 // A Reference has a value even where nobody provided one: only what was provided counts here.

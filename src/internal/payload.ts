@@ -25,6 +25,14 @@ export const isValid = (task: Task.Any, payload: unknown): boolean => {
 }
 
 /**
+ * The size of a payload that was found valid: encoded, as JSON, in UTF-8.
+ *
+ * @internal
+ */
+export const bytesOf = (task: Task.Any, payload: unknown): number =>
+  new TextEncoder().encode(JSON.stringify(Schema.encodeSync(schemaOf(task))(payload)) ?? "").length
+
+/**
  * `email: expected string`, one for each place.
  *
  * @internal

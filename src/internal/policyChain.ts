@@ -4,11 +4,14 @@
  *
  * @internal
  */
+import type * as Context from "effect/Context"
 import type { Policy } from "../Policy.js"
 
 /** @internal */
 export interface PolicyChain {
-  readonly policy: Policy
+  readonly policy: Policy<unknown>
+  /** The services at the place where it was put into force, which its Effects may need. */
+  readonly context: Context.Context<never>
   readonly outer: PolicyChain | undefined
   /** Whether it came from `Airlock.withPolicy`, and so belongs to a region of code instead of a scope. */
   readonly local: boolean
@@ -20,13 +23,15 @@ export interface PolicyChain {
 /** @internal */
 export const extend = (
   outer: PolicyChain | undefined,
-  policy: Policy | undefined,
+  policy: Policy<unknown> | undefined,
+  context: Context.Context<never>,
   local = false
 ): PolicyChain | undefined =>
   policy === undefined || (policy.onEnqueue === undefined && policy.allows === undefined)
     ? outer
     : {
       policy,
+      context,
       outer,
       local,
       onEnqueue: policy.onEnqueue !== undefined || (outer !== undefined && outer.onEnqueue),
@@ -38,13 +43,17 @@ export const extend = (
  *
  * @internal
  */
-export const extendOnce = (outer: PolicyChain | undefined, policy: Policy | undefined): PolicyChain | undefined => {
+export const extendOnce = (
+  outer: PolicyChain | undefined,
+  policy: Policy | undefined,
+  context: Context.Context<never>
+): PolicyChain | undefined => {
   for (let at = outer; at !== undefined; at = at.outer) {
     if (at.policy === policy) {
       return outer
     }
   }
-  return extend(outer, policy)
+  return extend(outer, policy, context)
 }
 
 /**
@@ -60,5 +69,5 @@ export const rebaseLocal = (
     return base
   }
   const outer = rebaseLocal(chain.outer, base)
-  return chain.local ? extend(outer, chain.policy, true) : outer
+  return chain.local ? extend(outer, chain.policy, chain.context, true) : outer
 }

@@ -9,7 +9,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
 import * as AirlockMetrics from "../AirlockMetrics.js"
-import type { Dropped } from "./decide.js"
+import type { Verdict } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import type { Scope } from "./scope.js"
 
@@ -74,7 +74,11 @@ export const running = (scope: Scope, intents: ReadonlyArray<IntentRecord>) =>
   )
 
 /** @internal */
-export const dropped = (scope: Scope, intents: ReadonlyArray<Dropped>) =>
+export const disapproved = (scope: Scope, intents: ReadonlyArray<IntentRecord>) =>
+  log(LogLevel.Debug, scope, intents, named, "discarded intents: their plan was not approved")
+
+/** @internal */
+export const dropped = (scope: Scope, intents: ReadonlyArray<Verdict>) =>
   log(
     LogLevel.Debug,
     scope,

@@ -11,6 +11,7 @@ import type { ScopeOptions, ScopeState, ScopeView } from "../AirlockScope.js"
 import type { Executor } from "../Executor.js"
 import type { AirlockService } from "./airlock.js"
 import type { IntentRecord } from "./intent.js"
+import { planOf } from "./planOf.js"
 import type { PolicyChain } from "./policyChain.js"
 import { type Fork, type Position, rootFork } from "./position.js"
 import type { Settlement } from "./settle.js"
@@ -31,6 +32,12 @@ export class Scope implements ScopeView, Position {
   /** What came of it, once it has settled; and where those wait who came second while it settles. */
   settlement: Settlement | undefined = undefined
   latecomers: Deferred.Deferred<Settlement> | undefined = undefined
+  /** Whether it is there to be planned only: nothing leaves from it, or from any scope inside it. */
+  planning: boolean
+  /** For a handler's scope, and those inside it: the handlers that led there. */
+  cascade: Cascade | undefined
+  /** How many scopes are around it. */
+  readonly depth: number
   /** For a frame: the connection and depth that Effect's transaction tag holds inside it. */
   transaction: unknown = undefined
   /** For a frame: the savepoints inside it take turns. */
@@ -44,7 +51,12 @@ export class Scope implements ScopeView, Position {
     readonly policies: PolicyChain | undefined,
     readonly outer: Position | undefined,
     readonly options: ScopeOptions
-  ) {}
+  ) {
+    const parent = outer?.scope
+    this.cascade = parent?.cascade
+    this.planning = parent !== undefined && parent.planning
+    this.depth = parent === undefined ? 0 : parent.depth + 1
+  }
 
   // The position of the fiber that opened the scope is the scope itself: one object less for each.
   get scope(): this {
@@ -64,6 +76,18 @@ export class Scope implements ScopeView, Position {
     return within(this.options.policyTimeout, this.airlock.policyTimeout)
   }
 
+  get maxPayloadBytes(): number {
+    return this.options.maxPayloadBytes ?? this.airlock.maxPayloadBytes
+  }
+
+  get maxCascade(): number {
+    return this.options.maxCascade ?? this.airlock.maxCascade
+  }
+
+  get approveTimeout(): Duration.Duration {
+    return within(this.options.approveTimeout, this.airlock.approveTimeout)
+  }
+
   get dispatchTimeout(): Duration.Duration {
     return within(this.options.dispatchTimeout, this.airlock.dispatchTimeout)
   }
@@ -79,6 +103,21 @@ export class Scope implements ScopeView, Position {
   get captured(): ReadonlyArray<IntentRecord> {
     return this.buffer.filter((intent) => intent.scopeId !== this.id)
   }
+
+  get plan(): ScopeView["plan"] {
+    return planOf(this)
+  }
+}
+
+/**
+ * The handlers that led to a scope, the last one first.
+ *
+ * @internal
+ */
+export interface Cascade {
+  readonly task: string
+  readonly depth: number
+  readonly outer: Cascade | undefined
 }
 
 const within = (own: Duration.DurationInput | undefined, airlock: Duration.Duration): Duration.Duration =>

@@ -19,12 +19,15 @@ import {
   FlushError,
   type FlushFailure,
   type FlushReason,
-  ScopeClosedError
+  type PolicyFailedError,
+  ScopeClosedError,
+  type SettleTimeoutError
 } from "../AirlockError.js"
 import { bounded } from "./bounded.js"
 import { withCallersStack } from "./callSite.js"
-import { decide, needDecision } from "./decide.js"
+import { decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
+import { makePlan } from "./planOf.js"
 import { fateOfBranch, noteFiber } from "./position.js"
 import * as report from "./report.js"
 import type { Scope } from "./scope.js"
@@ -122,7 +125,8 @@ const steps = (
   const aside = setAside(scope, fiber, kept)
   const flush = (typeof how.flush === "function" ? how.flush() : how.flush) ??
     scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit)
-  if (aside === undefined && flush && !interrupted() && scope.outer === undefined && !needDecision(kept)) {
+  const isPlain = aside === undefined && scope.outer === undefined && scope.options.approve === undefined
+  if (isPlain && flush && !interrupted() && !needDecision(kept)) {
     // The short way of most scopes.
     return Effect.map(dispatch(scope, kept), (failures) => settled("flushed", failures))
   }
@@ -138,17 +142,46 @@ const steps = (
     if (leaving.length === 0) {
       return settled("flushed", refused)
     }
-    const decided = yield* Effect.either(decide(scope, leaving))
+    const decided = yield* Effect.either(
+      Effect.flatMap(
+        decide(scope, leaving),
+        (verdicts) => Effect.map(approve(scope, verdicts), (approved) => ({ verdicts, approved }))
+      )
+    )
+    if (interrupted()) {
+      yield* report.discarded(scope, leaving)
+      return settled("discarded", refused)
+    }
     if (decided._tag === "Left") {
       return settled("flushed", [...refused, ...failAll(leaving, () => decided.left)])
     }
-    yield* report.dropped(scope, decided.right.dropped)
-    if (interrupted()) {
-      yield* report.discarded(scope, decided.right.allowed)
-      return settled("discarded")
+    const { approved, verdicts } = decided.right
+    yield* report.dropped(scope, verdicts.filter(({ decision }) => decision === "drop"))
+    const allowed = verdicts.flatMap(({ decision, intent }) => decision === "dispatch" ? [intent] : [])
+    if (!approved) {
+      yield* report.disapproved(scope, allowed)
+      return settled("discarded", refused)
     }
-    return settled("flushed", [...refused, ...(yield* dispatch(scope, decided.right.allowed))])
+    return settled("flushed", [...refused, ...(yield* dispatch(scope, allowed))])
   })
+}
+
+/** Between steps 5 and 6: whoever must approve of the plan is asked. */
+const approve = (
+  scope: Scope,
+  verdicts: ReadonlyArray<Verdict>
+): Effect.Effect<boolean, PolicyFailedError | SettleTimeoutError> => {
+  const { approve } = scope.options
+  if (approve === undefined) {
+    return Effect.succeed(true)
+  }
+  const what = "The approval of a plan"
+  // The services that it needs are those of whoever opened the scope, in whose context the scope settles.
+  const asked = Effect.suspend(() => approve(makePlan(scope, verdicts))) as Effect.Effect<boolean>
+  return Effect.flatMap(
+    bounded(Effect.interruptible(asked), insidePolicy, what, scope.approveTimeout, { yieldsToInterruption: true }),
+    (answer) => valueOf(what, answer)
+  )
 }
 
 /**

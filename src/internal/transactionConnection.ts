@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type { Position } from "./position.js"
 import type { Scope } from "./scope.js"
 
@@ -15,6 +15,13 @@ const key = "@effect/sql/SqlClient/TransactionConnection"
  * @internal
  */
 export const transactionIn = (context: Context.Context<never>): unknown => context.unsafeMap.get(key)
+
+/** @internal */
+export const withoutTransaction = (context: Context.Context<never>): Context.Context<never> => {
+  const services = new Map(context.unsafeMap)
+  services.delete(key)
+  return Context.unsafeMake(services)
+}
 
 /**
  * The frame of a transaction, among the scopes at and around a position.
