@@ -33,7 +33,15 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export type Outcome = Exit.Exit<void, DispatchError | UnknownTaskError | NotAttemptedError | SettleTimeoutError>
+export type Outcome = Exit.Exit<void, DispatchReason>
+
+/**
+ * Why an executor did not dispatch an intent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type DispatchReason = DispatchError | UnknownTaskError | NotAttemptedError | SettleTimeoutError
 
 /**
  * The handlers that the Layers of `task.toLayer` registered.

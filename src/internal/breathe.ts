@@ -11,9 +11,12 @@ const tooLong = 10
 
 const lastTurn = globalValue(Symbol.for("effect-airlock/lastTurn"), () => ({ at: 0 }))
 
-const immediately: (callback: () => void) => void = "setImmediate" in globalThis
-  ? globalThis.setImmediate
-  : (callback) => setTimeout(callback, 0)
+/** Node, Bun and Deno have it, browsers and workers do not. */
+const { setImmediate } = globalThis as typeof globalThis & {
+  readonly setImmediate?: (callback: () => void) => void
+}
+
+const immediately = setImmediate ?? ((callback: () => void) => setTimeout(callback, 0))
 
 const turn = Effect.async<void>((resume) => {
   immediately(() => {

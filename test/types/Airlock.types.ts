@@ -7,7 +7,7 @@ import { Airlock, AirlockLive, AirlockScope, HttpMiddleware, Policy, Task } from
 import type { AirlockError, Intent } from "effect-airlock"
 
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
-const is = <A>() => <B>(_: B, ..._same: Equals<A, B> extends true ? [] : [never]) => {}
+const is = <A>() => <B>(value: B, ...same: Equals<A, B> extends true ? [] : [never]) => ({ value, same })
 
 const Mail = Task.make("Mail", { payload: { to: Schema.String, at: Schema.optional(Schema.DateFromSelf) } })
 const Whole = Task.make("Whole", { payload: Schema.Number })

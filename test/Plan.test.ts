@@ -1,0 +1,148 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Schema, TestClock } from "effect"
+import { Airlock, AirlockScope, Plan, Policy } from "effect-airlock"
+import { layer, left, Note, note } from "./support/recorder.js"
+
+const shouts = Policy.make({
+  name: "noShouting",
+  allows: (intent) =>
+    Effect.succeed(
+      !(intent.payload as typeof Note.payloadSchema.Type).text.endsWith("!") || { drop: "it shouts" }
+    )
+})
+
+const program = Effect.gen(function*() {
+  yield* Airlock.enqueue(Note, { text: "a" }, { origin: "checkout" })
+  yield* note("b!")
+  yield* Airlock.scoped(Airlock.scoped(note("c")))
+  yield* note("d").pipe(Airlock.scoped({ policy: Policy.dropAll }))
+}).pipe(Airlock.withPolicy(shouts))
+
+const outline = [
+  "dispatch Note [checkout]",
+  "drop     Note by noShouting: it shouts",
+  "dispatch Note (captured, depth 2)",
+  "drop     Note (captured, depth 1) by dropAll: every intent is dropped"
+]
+
+describe("Airlock.plan", () => {
+  it.effect("says of every intent what becomes of it, by which policy and why, and nothing leaves", () =>
+    Effect.gen(function*() {
+      const plan = yield* Airlock.plan(program).pipe(Effect.withSpan("checkout"))
+      expect(Plan.outline(plan)).toEqual(outline)
+      expect(plan.entries.map(({ provenance }) => provenance)).toEqual(["own", "own", "captured", "captured"])
+      expect([plan.dispatched.length, plan.kept.length]).toEqual([2, 2])
+      expect(plan.entries[0]).toMatchObject({ enqueuedAt: 0, traceId: expect.any(String), spanId: expect.any(String) })
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("holds independent scopes back too, and stands apart from the scope around", () =>
+    Effect.gen(function*() {
+      const plan = yield* Airlock.scoped(Airlock.plan(note("a").pipe(Airlock.scoped({ independent: true }))))
+      expect(plan.entries.length).toBe(1)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("fails as its Effect does", () =>
+    Effect.gen(function*() {
+      expect(yield* Effect.exit(Airlock.plan(Effect.zipRight(note("a"), Effect.fail("no"))))).toEqual(Exit.fail("no"))
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("names what the fibers undid", () =>
+    Effect.gen(function*() {
+      const plan = yield* Airlock.plan(
+        Effect.zipRight(
+          Effect.race(Effect.zipRight(note("loser"), Effect.never), Effect.repeatN(Effect.yieldNow(), 20)),
+          note("a")
+        )
+      )
+      expect(Plan.outline(plan)).toEqual(["aside    Note: its fiber interrupted", "dispatch Note"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("a plan", () => {
+  it.effect("of a scope changes nothing when it is looked at", () =>
+    Effect.gen(function*() {
+      const plans = yield* Effect.gen(function*() {
+        yield* Effect.forEach(["a", "b", "c"], note)
+        const scope = yield* AirlockScope
+        return [yield* scope.plan, yield* scope.plan]
+      }).pipe(Airlock.scoped({ policy: Policy.limit(2), name: "limited" }))
+      expect(plans.map(Plan.outline)).toEqual(
+        Array(2).fill([
+          "dispatch Note",
+          "dispatch Note",
+          "drop     Note by limit: only 2 may leave"
+        ])
+      )
+      expect(yield* left).toEqual(["a", "b"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("survives JSON, prints as a table, and can be compared", () =>
+    Effect.gen(function*() {
+      const plan = yield* Airlock.plan(program)
+      const json = JSON.stringify(Schema.encodeSync(Plan.Plan)(plan))
+      expect(Schema.decodeUnknownSync(Plan.Plan)(JSON.parse(json))).toEqual(plan)
+      const [head, first] = String(plan).split("\n")
+      expect(head).toMatch(/^intent +task +decision +policy +reason +from +origin$/)
+      expect(first).toMatch(/^[0-9a-f-]{36} +Note +dispatch +own +checkout$/)
+      const other = yield* Airlock.plan(Effect.zipRight(program, note("e")))
+      expect(Plan.diff(plan, other)).toEqual({ removed: [], added: ["dispatch Note"] })
+      expect(Plan.diff(other, plan)).toEqual({ removed: ["dispatch Note"], added: [] })
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("approve", () => {
+  it.effect("is asked with the plan before anything leaves, and decides", () =>
+    Effect.gen(function*() {
+      const asked: Array<ReadonlyArray<string>> = []
+      const approving = (answer: boolean) => ({
+        approve: (plan: Plan.Plan) =>
+          Effect.sync(() => {
+            asked.push(Plan.outline(plan))
+            return answer
+          })
+      })
+      yield* program.pipe(Airlock.scoped(approving(false)))
+      expect(yield* left).toEqual([])
+      yield* program.pipe(Airlock.scoped(approving(true)))
+      expect(yield* left).toEqual(["a", "c"])
+      expect(asked).toEqual([outline, outline])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("that dies or takes too long fails the flush, and nothing leaves", () =>
+    Effect.gen(function*() {
+      const died = yield* Effect.flip(note("a").pipe(Airlock.scoped({ approve: () => Effect.die("no") })))
+      expect(died.failures[0]?.reason.message).toBe("The approval of a plan failed while it decided: no")
+      const fiber = yield* Effect.fork(Effect.flip(note("a").pipe(Airlock.scoped({ approve: () => Effect.never }))))
+      yield* TestClock.adjust("5 minutes")
+      expect((yield* Fiber.join(fiber)).failures[0]?.reason._tag).toBe("SettleTimeoutError")
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an interruption while it, or a policy, is asked discards at once", () =>
+    Effect.gen(function*() {
+      for (
+        const hanging of [
+          { approve: (asked: Effect.Effect<unknown>) => () => Effect.zipRight(asked, Effect.never) },
+          {
+            policy: (asked: Effect.Effect<unknown>) =>
+              Policy.make({ name: "hangs", allows: () => Effect.zipRight(asked, Effect.never) })
+          }
+        ]
+      ) {
+        const asked = yield* Deferred.make<void>()
+        const tell = Deferred.succeed(asked, void 0)
+        const options = hanging.approve === undefined
+          ? { policy: hanging.policy(tell) }
+          : { approve: hanging.approve(tell) }
+        const fiber = yield* Effect.fork(note("a").pipe(Airlock.scoped(options)))
+        yield* Deferred.await(asked)
+        // No clock moves: it does not wait for its limit.
+        const exit = yield* Fiber.interrupt(fiber)
+        expect(Exit.isInterrupted(exit)).toBe(true)
+      }
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+})
