@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "@effect/vitest"
 import {
   Cause,
+  Context,
   Deferred,
   Effect,
   Exit,
@@ -10,11 +11,12 @@ import {
   LogLevel,
   Metric,
   Option,
+  Schema,
   Stream,
   TestClock
 } from "effect"
 import type { Intent } from "effect-airlock"
-import { Airlock, AirlockError, AirlockMetrics, AirlockScope, Executor, Policy } from "effect-airlock"
+import { Airlock, AirlockError, AirlockMetrics, AirlockScope, Executor, Policy, Task } from "effect-airlock"
 import { defectOf } from "./support/exits.js"
 import { layer, Left, left, Note, note } from "./support/recorder.js"
 
@@ -610,6 +612,100 @@ describe("what holds for a scope is resolved when it opens", () => {
         "open"
       ])
       expect(yield* defectOf(service)).toMatchObject({ _tag: "NoScopeError" })
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("I11: bounded", () => {
+  const Again = Task.make("Again", { payload: Schema.Number })
+
+  it.effect("a handler that enqueues itself for ever is stopped, and the chain is named", () =>
+    Effect.gen(function*() {
+      const Live = Again.toLayer((n) => Airlock.enqueue(Again, n + 1))
+      const error = yield* Airlock.enqueue(Again, 0).pipe(
+        Airlock.scoped,
+        Effect.provide(Live),
+        Effect.provide(Airlock.layer({ maxCascade: 3 })),
+        Effect.flip
+      )
+      expect(error.message).toContain("runs 3 handlers deep")
+      expect(error.message).toContain("Again -> Again -> Again -> Again")
+    }))
+
+  it.effect("a cascade as deep as allowed runs", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const Live = Again.toLayer((n) => {
+        seen.push(n)
+        return n < 99 ? Airlock.enqueue(Again, n + 1) : Effect.void
+      })
+      yield* Airlock.enqueue(Again, 0).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(seen.length).toBe(100)
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a payload that is too large is refused, with its size", () =>
+    Effect.gen(function*() {
+      const large = "x".repeat(100)
+      const defect = yield* defectOf(note(large).pipe(Airlock.scoped({ maxPayloadBytes: 50 })))
+      expect(defect).toMatchObject({ _tag: "PayloadTooLargeError", bytes: 111, limit: 50 })
+      expect(String(defect)).not.toContain("xxx")
+      yield* note("small").pipe(Airlock.scoped({ maxPayloadBytes: 50 }))
+      expect(yield* left).toEqual(["small"])
+    }).pipe(Effect.provide(layer())))
+
+  it.live("the event loop turns while many intents are enqueued, decided and dispatched", () =>
+    Effect.gen(function*() {
+      let turns = 0
+      let next = setImmediate(function turn() {
+        turns++
+        next = setImmediate(turn)
+      })
+      yield* Effect.forEach(Array.from({ length: 10_000 }), () => note("a"), { discard: true }).pipe(
+        Airlock.scoped({ policy: Policy.limit(10_000) })
+      )
+      clearImmediate(next)
+      expect(turns).toBeGreaterThan(0)
+      expect((yield* left).length).toBe(10_000)
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("Airlock.enqueueEffect", () => {
+  class Service extends Context.Tag("test/Service")<Service, string>() {}
+
+  it.effect("holds a closure back, and runs it with the services that it had, in a scope of its own", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const closure = Effect.gen(function*() {
+        seen.push(yield* Service)
+        yield* note("from the closure")
+        yield* Effect.addFinalizer(() => Effect.sync(() => seen.push("released")))
+      })
+      const during = yield* Airlock.enqueueEffect("closure", closure).pipe(
+        Effect.provideService(Service, "here"),
+        Effect.as(seen.length),
+        Airlock.scoped
+      )
+      expect(during).toBe(0)
+      expect(seen).toEqual(["here", "released"])
+      expect(yield* left).toEqual(["from the closure"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("is a dispatch that fails where the closure fails, under its name", () =>
+    Effect.gen(function*() {
+      const error = yield* flushErrorOf(Airlock.enqueueEffect("closure", Effect.fail("no")).pipe(Airlock.scoped))
+      expect(error.failures.map(({ reason, task }) => [task, reason._tag])).toEqual([["closure", "DispatchError"]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("is refused where the executor keeps intents outside of the process", () =>
+    Effect.gen(function*() {
+      const durable = Executor.make({
+        name: "queue",
+        durable: true,
+        dispatch: (all) => Effect.succeed(all.map(() => Exit.void))
+      })
+      const defect = yield* defectOf(
+        Airlock.enqueueEffect("closure", Effect.void).pipe(Airlock.scoped({ executor: durable }))
+      )
+      expect(defect).toMatchObject({ _tag: "NotSerializableError", task: "closure", executor: "queue" })
     }).pipe(Effect.provide(layer())))
 })
 

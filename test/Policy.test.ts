@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
 import type { Intent } from "effect-airlock"
-import { Airlock, AirlockError, Policy } from "effect-airlock"
+import { Airlock, AirlockError, Plan, Policy } from "effect-airlock"
 import { defectOf } from "./support/exits.js"
 import { layer, left, Note, note } from "./support/recorder.js"
 
@@ -41,6 +41,112 @@ describe("the built-in policies", () => {
       })
       yield* note("d").pipe(Airlock.scoped({ policy: Policy.blockTasks(["Other"], { onEnqueue: "raise" }) }))
       expect(yield* left).toEqual(["a", "d"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("policies that pick", () => {
+  const outcomes: Record<string, readonly [Policy.Policy, ReadonlyArray<string>]> = {
+    "allowTasks lets the named tasks leave": [Policy.allowTasks([Note]), ["a", "a", "b!", "c"]],
+    "allowTasks keeps all others back": [Policy.allowTasks(["Other"]), []],
+    "limit lets the first ones leave": [Policy.limit(2), ["a", "a"]],
+    "dedupe lets the first of a key leave": [Policy.dedupe(textOf), ["a", "b!", "c"]],
+    "dedupe goes by dedupeKey, and lets those without one leave": [Policy.dedupe(), ["a", "a", "b!", "c"]],
+    "when applies to those that a predicate picks": [Policy.when((intent) => textOf(intent) === "a", Policy.dropAll), [
+      "b!",
+      "c"
+    ]],
+    "all needs the consent of each": [Policy.all(shout, Policy.limit(2)), ["a", "a"]],
+    "all of none lets everything leave": [Policy.all(), ["a", "a", "b!", "c"]],
+    "any needs the consent of one": [Policy.any(shout, Policy.limit(3)), ["a", "a", "b!", "c"]],
+    "any needs that of at least one": [Policy.any(Policy.dropAll, shout), ["a", "a", "c"]],
+    "any of none lets nothing leave": [Policy.any(), []],
+    "logOnFlush lets everything leave": [Policy.logOnFlush({ level: LogLevel.Trace }), ["a", "a", "b!", "c"]]
+  }
+  for (const [name, [policy, leaves]] of Object.entries(outcomes)) {
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        yield* Effect.forEach(["a", "a", "b!", "c"], note).pipe(Airlock.scoped({ policy }))
+        expect(yield* left).toEqual(leaves)
+      }).pipe(Effect.provide(layer())))
+  }
+
+  it.effect("dedupe by dedupeKey tells tasks apart, and gives the reason", () =>
+    Effect.gen(function*() {
+      const plan = yield* Airlock.plan(
+        Effect.forEach(["x", "x", "y"], (dedupeKey) => Airlock.enqueue(Note, { text: "a" }, { dedupeKey })).pipe(
+          Airlock.withPolicy(Policy.dedupe())
+        )
+      )
+      expect(Plan.outline(plan)).toEqual([
+        "dispatch Note",
+        "drop     Note by dedupe: one with the key \"Note/x\" leaves already",
+        "dispatch Note"
+      ])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("logOnFlush logs task and id, and the payload only where asked", () =>
+    Effect.gen(function*() {
+      const logs: Array<unknown> = []
+      const logger = Logger.make(({ annotations, message }) => {
+        logs.push([...[message].flat(), Object.keys(Object.fromEntries(annotations)).sort()])
+      })
+      for (const policy of [Policy.logOnFlush(), Policy.logOnFlush({ payload: true })]) {
+        yield* note("a").pipe(Airlock.scoped({ policy }), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      }
+      expect(logs).toEqual([
+        ["Airlock lets Note leave", ["airlock.intent"]],
+        ["Airlock lets Note leave", ["airlock.intent", "airlock.payload"]]
+      ])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("combinators ask at the enqueue as their parts do", () =>
+    Effect.gen(function*() {
+      const refuses = Policy.assertNoEffects
+      const refused = (policy: Policy.Policy) =>
+        Effect.map(defectOf(note("a").pipe(Airlock.scoped({ policy }))), (defect) => defect !== undefined)
+      expect(yield* refused(Policy.all(Policy.allowAll, refuses))).toBe(true)
+      expect(yield* refused(Policy.any(Policy.allowAll, refuses))).toBe(false)
+      expect(yield* refused(Policy.any(refuses, refuses))).toBe(true)
+      expect(yield* refused(Policy.any(refuses, Policy.when(() => false, refuses)))).toBe(false)
+      expect(yield* refused(Policy.when(() => false, refuses))).toBe(false)
+      expect(yield* refused(Policy.when(() => true, refuses))).toBe(true)
+      expect(yield* refused(Policy.allowTasks(["Other"], { onEnqueue: "raise" }))).toBe(true)
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("policies that need services", () => {
+  class Flags extends Context.Tag("test/Flags")<Flags, { readonly on: boolean }>() {}
+
+  const flagged = Policy.make({
+    name: "flagged",
+    onEnqueue: () => Effect.asVoid(Flags),
+    allows: () => Effect.map(Flags, ({ on }) => on || { drop: "its flag is off" })
+  })
+
+  it.effect("find them where they are put into force, even where an outer scope evaluates them", () =>
+    Effect.gen(function*() {
+      const on = Effect.provideService(Flags, { on: true })
+      const off = Effect.provideService(Flags, { on: false })
+      yield* Effect.gen(function*() {
+        yield* note("scope on").pipe(Airlock.scoped({ policy: flagged }), on)
+        yield* note("scope off").pipe(Airlock.scoped({ policy: flagged }), off)
+        yield* note("region on").pipe(Airlock.withPolicy(flagged), on)
+        yield* note("region off").pipe(Airlock.withPolicy(flagged), off)
+      }).pipe(Airlock.scoped)
+      expect(yield* left).toEqual(["scope on", "region on"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("or in the Layer that provides them, which may build them from services", () =>
+    Effect.gen(function*() {
+      const FlagsOff = Layer.succeed(Flags, { on: false })
+      yield* note("a").pipe(Airlock.scoped, Effect.provide(Policy.layer(flagged).pipe(Layer.provide(FlagsOff))))
+      const built = Policy.effect(Effect.map(Flags, ({ on }) => on ? Policy.allowAll : Policy.dropAll))
+      yield* note("b").pipe(Airlock.scoped, Effect.provide(built.pipe(Layer.provide(FlagsOff))))
+      yield* note("c").pipe(
+        Airlock.scoped,
+        Effect.provide(built.pipe(Layer.provide(Layer.succeed(Flags, { on: true }))))
+      )
+      expect(yield* left).toEqual(["c"])
     }).pipe(Effect.provide(layer())))
 })
 

@@ -121,6 +121,24 @@ describe("I7: a transaction is a scope", () => {
       expect(yield* outcome).toEqual({ rows: ["a"], left: [] })
     }).pipe(unscoped, Effect.provide(layer)))
 
+  it.scoped("a closure runs without the transaction that was open where it was enqueued", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      yield* transaction(Effect.zipRight(
+        insertOrder("a"),
+        Airlock.enqueueEffect(
+          "closure",
+          Effect.zipRight(
+            Effect.flatMap(Effect.serviceOption(SqlClient.TransactionConnection), (connection) =>
+              Effect.sync(() => seen.push(connection._tag))),
+            Effect.flatMap(orders, (rows) =>
+              Effect.sync(() => seen.push(rows)))
+          )
+        )
+      ))
+      expect(seen).toEqual(["None", ["a"]])
+    }).pipe(unscoped, Effect.provide(layer)))
+
   it.scoped("an intent that could not leave after the commit is logged, and the commit stands", () =>
     Effect.gen(function*() {
       const logs: Array<string> = []

@@ -1,0 +1,41 @@
+/**
+ * Programs of nested scopes, policies, failures, races, forks, daemons and streams, drawn at random: what leaves is what the
+ * reference says, in its order, and the program succeeds where the reference does.
+ *
+ * `npm run test:model` draws 100 000; the seed is printed, and `AIRLOCK_MODEL_SEED` repeats it.
+ */
+import { expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Logger, LogLevel } from "effect"
+import { Airlock } from "effect-airlock"
+import * as fc from "effect/FastCheck"
+import { interpret } from "./interpret.js"
+import { type Block, program } from "./program.js"
+import { expected } from "./reference.js"
+import { counting } from "./tasks.js"
+
+const runs = Number(process.env["AIRLOCK_MODEL_RUNS"] ?? 2000)
+const seed = Number(process.env["AIRLOCK_MODEL_SEED"] ?? 20_261_120)
+
+const actual = async (block: Block) => {
+  const left: Array<number> = []
+  const run = { ids: 0, daemons: [] as Array<Fiber.RuntimeFiber<unknown, unknown>> }
+  const exit = await Effect.runPromiseExit(
+    interpret(block, run).pipe(
+      Airlock.scoped,
+      Effect.ensuring(Effect.suspend(() => Fiber.interruptAll(run.daemons))),
+      Effect.provide(counting(left)),
+      Logger.withMinimumLogLevel(LogLevel.None)
+    )
+  )
+  return { left, ok: Exit.isSuccess(exit) }
+}
+
+it(`the model holds for ${runs} programs, seed ${seed}`, async () => {
+  console.log(`model: ${runs} programs, seed ${seed}`)
+  await fc.assert(
+    fc.asyncProperty(program, async (block) => {
+      expect(await actual(block)).toEqual(expected(block))
+    }),
+    { numRuns: runs, seed }
+  )
+}, 600_000)

@@ -1,0 +1,166 @@
+/**
+ * The reference: what must leave, and in which order, said without fibers, Effects or buffers of ours. A page long, so that
+ * one can see that it is right.
+ */
+import type { Block, PolicyKind } from "./program.js"
+
+interface Policy {
+  readonly kind: PolicyKind
+  readonly local: boolean
+}
+
+/** A fiber: whether it, and those that forked it, let its intents live. A daemon's own end does not touch its children. */
+interface Branch {
+  readonly parent: Branch | undefined
+  readonly daemon: boolean
+  lost: boolean
+  failed: boolean
+}
+
+interface Intent {
+  readonly id: number
+  readonly fails: boolean
+  readonly policies: ReadonlyArray<Policy>
+  branch: Branch
+}
+
+interface Scope {
+  readonly outer: Place | undefined
+  readonly eager: boolean
+  readonly held: Array<Intent>
+}
+
+interface Place {
+  readonly scope: Scope
+  readonly branch: Branch
+  readonly policies: ReadonlyArray<Policy>
+}
+
+const root = (): Branch => ({ parent: undefined, daemon: false, lost: false, failed: false })
+
+const lives = (branch: Branch): boolean => {
+  for (let at: Branch | undefined = branch; at !== undefined; at = at.parent) {
+    if (at.failed || (at.lost && (at === branch || !at.daemon))) {
+      return false
+    }
+  }
+  return true
+}
+
+/** What must leave of a program in an outermost scope, and whether the program succeeds. */
+export const expected = (program: Block): { readonly left: ReadonlyArray<number>, readonly ok: boolean } => {
+  const left: Array<number> = []
+  let ids = 0
+
+  /** The policies are asked in order, with what they remember; what they let through leaves, or its handler fails. */
+  const dispatch = (intents: ReadonlyArray<Intent>): boolean => {
+    const asked = new Map<Policy, number>()
+    let ok = true
+    for (const intent of intents) {
+      const drops = intent.policies.some((policy) => {
+        if (policy.kind === "limit") {
+          const count = asked.get(policy) ?? 0
+          asked.set(policy, count + 1)
+          return count >= 2
+        }
+        return policy.kind === "dropAll" || (policy.kind === "dropOdd" && intent.id % 2 === 1)
+      })
+      if (!drops) {
+        left.push(intent.id)
+        ok = ok && !intent.fails
+      }
+    }
+    return ok
+  }
+
+  const scoped = (
+    block: Block,
+    options: { readonly policy: PolicyKind, readonly always: boolean, readonly eager: boolean },
+    outer: Place | undefined,
+    around: ReadonlyArray<Policy>
+  ): boolean => {
+    const scope: Scope = { outer, eager: options.eager, held: [] }
+    const policies = options.policy === "none" ? around : [{ kind: options.policy, local: false }, ...around]
+    const ok = run(block, { scope, branch: root(), policies })
+    if (!ok && !options.always) {
+      return false
+    }
+    const kept = scope.held.filter((intent) => lives(intent.branch))
+    for (let at = outer; at !== undefined; at = at.scope.outer) {
+      if (!at.scope.eager) {
+        for (const intent of kept) {
+          intent.branch = at.branch
+          at.scope.held.push(intent)
+        }
+        return ok
+      }
+    }
+    return dispatch(kept) && ok
+  }
+
+  /** Runs a child fiber, and gives whether it succeeded. */
+  const child = (block: Block, place: Place, end: { readonly daemon: boolean, readonly lost: boolean }): boolean => {
+    const branch: Branch = { parent: place.branch, daemon: end.daemon, lost: end.lost, failed: false }
+    const ok = run(block, { ...place, branch })
+    branch.failed = !ok
+    return ok
+  }
+
+  const run = (block: Block, place: Place): boolean => {
+    for (const step of block) {
+      switch (step._tag) {
+        case "Enqueue": {
+          const { branch, policies, scope } = place
+          scope.held.push({ id: ids++, fails: step.fails, policies, branch })
+          break
+        }
+        case "End":
+          return false
+        case "Recover":
+          run(step.block, place)
+          break
+        case "Region": {
+          const local = { kind: step.policy, local: true }
+          if (!run(step.block, step.policy === "none" ? place : { ...place, policies: [local, ...place.policies] })) {
+            return false
+          }
+          break
+        }
+        case "Scope": {
+          const outer = step.independent ? undefined : place
+          const around = step.independent ? place.policies.filter(({ local }) => local) : place.policies
+          if (!scoped(step.block, step, outer, around)) {
+            return false
+          }
+          break
+        }
+        case "Lose":
+          child(step.block, place, { daemon: false, lost: true })
+          break
+        case "Daemon":
+          child(step.block, place, { daemon: true, lost: true })
+          break
+        case "ForkAwait":
+          child(step.block, place, { daemon: false, lost: false })
+          break
+        case "ForkJoin":
+          if (!child(step.block, place, { daemon: false, lost: false })) {
+            return false
+          }
+          break
+        case "All":
+        case "Stream": {
+          const oks = step.blocks.map((block) => child(block, place, { daemon: true, lost: false }))
+          if (oks.includes(false)) {
+            return false
+          }
+          break
+        }
+      }
+    }
+    return true
+  }
+
+  const ok = scoped(program, { policy: "none", always: false, eager: false }, undefined, [])
+  return { left, ok }
+}
