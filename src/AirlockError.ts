@@ -141,6 +141,24 @@ export class UnseenTransactionError
 }
 
 /**
+ * A savepoint was opened in a transaction that has ended, by a fiber that outlived it.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class TransactionEndedError
+  extends Schema.TaggedError<TransactionEndedError>("effect-airlock/TransactionEndedError")(
+    "TransactionEndedError",
+    {}
+  )
+{
+  override get message(): string {
+    return "A savepoint was opened in a transaction that has ended: a fiber that was forked in the transaction still uses its " +
+      "connection, which may be another's by now. Join the fiber before the transaction ends, or give it one of its own."
+  }
+}
+
+/**
  * A handler enqueues a task whose handler enqueues a task, and so on, deeper than allowed: most likely a loop.
  *
  * @since 0.1.0

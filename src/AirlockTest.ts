@@ -179,6 +179,7 @@ export const perform = <Name extends string, Payload extends Schema.Schema.Any>(
       undefined,
       undefined,
       rootFork(),
+      undefined,
       undefined
     )
     let outcome: Executor.Outcome = Exit.void

@@ -56,8 +56,9 @@ export const airlockWith = <const Options extends AirlockHttpOptions>(options: O
     Effect.withFiberRuntime((fiber) => {
       const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
       const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
-      // The fiber of a request may stand in a scope that the server was built in: that one must not be fed.
-      const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request))
+      // The fiber of a request may stand in a scope that the server was built in: that one must not be fed. One that was
+      // opened for this request, by middleware around or by a transaction a request, has the say that it should.
+      const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request.source))
       scope.request = request
       const settleFor = settleBefore(scope, shouldFlush)
       // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
@@ -104,9 +105,9 @@ export const airlock: <E, R>(
   app: HttpApp.Default<E, R>
 ) => HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> = airlockWith({})
 
-const isOf = (scope: Scope, request: HttpServerRequest.HttpServerRequest): boolean => {
+const isOf = (scope: Scope, source: unknown): boolean => {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.outer?.scope) {
-    if (at.request?.source === request.source) {
+    if (at.requestSource === source) {
       return true
     }
   }

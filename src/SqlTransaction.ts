@@ -5,13 +5,16 @@
  * @since 0.1.0
  */
 import * as SqlClient from "@effect/sql/SqlClient"
-import { SqlError } from "@effect/sql/SqlError"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import { TransactionEndedError } from "./AirlockError.js"
 import { Airlock, type AirlockService } from "./internal/airlock.js"
+import { withCallersStack } from "./internal/callSite.js"
 import { openScope } from "./internal/open.js"
 import { exitWithin, positionOf } from "./internal/position.js"
 import type { Scope as Frame } from "./internal/scope.js"
@@ -26,7 +29,7 @@ import { frameOf, transactionIn } from "./internal/transactionConnection.js"
  * none. A savepoint that is rolled back takes exactly its own intents with it, even if the code around recovers. A
  * refused COMMIT is a `SqlError` in the error channel, after which the connection is clean.
  *
- * Supports SQLite; for another dialect the Layer dies, and says so.
+ * Supports SQLite by `@effect/sql-sqlite-node`; for another client the Layer dies, and says so.
  *
  * @example
  * ```ts
@@ -48,16 +51,20 @@ export const layer: Layer.Layer<SqlClient.SqlClient, never, SqlClient.SqlClient 
   Effect.gen(function*() {
     const context = yield* Effect.context<SqlClient.SqlClient | Airlock>()
     const client = Context.get(context, SqlClient.SqlClient)
-    yield* client.onDialectOrElse({
-      sqlite: () => Effect.void,
-      orElse: () => Effect.dieMessage("SqlTransaction.layer supports SQLite only, so far: nothing was decorated.")
-    })
+    if (!(sqliteNode in client)) {
+      return yield* Effect.dieMessage(
+        "SqlTransaction.layer supports the client of @effect/sql-sqlite-node only, so far: nothing was decorated."
+      )
+    }
     const decorated = decorate(client, Context.get(context, Airlock))
     // A driver's Layer gives one client under its own tag too: whoever asks for that one must get the same.
     const entries = [...context.unsafeMap].filter(([, service]) => service === client)
     return Context.unsafeMake<SqlClient.SqlClient>(new Map(entries.map(([key]) => [key, decorated])))
   })
 )
+
+/** The type id of the one driver whose transactions are known here. Others of its dialect begin and end theirs in other ways. */
+const sqliteNode = Symbol.for("@effect/sql-sqlite-node/SqliteClient")
 
 const decorate = (client: SqlClient.SqlClient, airlock: AirlockService): SqlClient.SqlClient => {
   // A client is a function with properties: one that calls it, with the same properties, is a client too.
@@ -87,7 +94,9 @@ const withTransaction =
       }
       // Effect names savepoints by their depth: two of one depth, side by side, would undo each other's work.
       parent.turns ??= Effect.unsafeMakeSemaphore(1)
-      return parent.turns.withPermits(1)(savepoint)
+      return parent.turns.withPermits(1)(Effect.suspend(() =>
+        parent.state === "open" ? savepoint : Effect.die(withCallersStack(new TransactionEndedError()))
+      ))
     })
 
 const inFrame = <A, E, R>(
@@ -99,27 +108,38 @@ const inFrame = <A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
       const around = transactionIn(fiber.currentContext)
-      const isSeen = around === undefined || frameOf(around, positionOf(fiber)) !== undefined
+      const parent = around === undefined ? undefined : frameOf(around, positionOf(fiber))
       const frame = openScope(fiber, airlock, { name })
       const commit: Commit = { refused: undefined }
       const body = Effect.withFiberRuntime<A, E, R>((fiber) => {
-        // A savepoint of a transaction that nobody saw begin stays unseen with it, and so refuses every enqueue.
-        frame.transaction = isSeen ? transactionIn(fiber.currentContext) : undefined
+        if (around === undefined || parent !== undefined) {
+          frame.transaction = transactionIn(fiber.currentContext)
+        }
+        // Else nobody saw the transaction around begin: its savepoints stay unseen with it, and refuse every enqueue.
+        if (parent !== undefined) {
+          parent.savepoint = frame
+        }
         return restore(self)
       })
-      return Effect.flatMap(
-        exitWithin(transact(client, commit)(body), fiber, frame),
-        (exit) => close(frame, commit.refused === undefined ? exit : Exit.fail(commit.refused))
-      )
+      return Effect.flatMap(exitWithin(transact(client, commit, parent)(body), fiber, frame), (exit) => {
+        if (parent !== undefined) {
+          parent.savepoint = undefined
+        }
+        return close(frame, parent, commit.refused === undefined ? exit : Exit.fail(commit.refused))
+      })
     })
   )
 
 /** Settles a frame by what the database did; an interruption that came after the COMMIT no longer changes that. */
-const close = <A, E>(frame: Frame, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
+const close = <A, E>(frame: Frame, parent: Frame | undefined, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
   Effect.flatMap(settle(frame, exit, { committed: true }), (settlement) => {
     const flush = giveBack(frame, Exit.void, settlement)
-    return Exit.isSuccess(flush) ? exit : Effect.zipRight(
-      Effect.logError("A transaction committed, but not all of its intents left", flush.cause),
+    if (Exit.isSuccess(flush)) {
+      return exit
+    }
+    // While the transaction is open, rows whose intents it cannot take are better not written.
+    return parent?.state === "open" ? Effect.zipRight(Effect.orDie(flush), exit) : Effect.zipRight(
+      Effect.logError("A transaction has ended, but not all of its intents left", flush.cause),
       exit
     )
   })
@@ -130,29 +150,48 @@ interface Commit {
 }
 
 /**
- * What Effect's own `withTransaction` does, by the same building block, but for a COMMIT that fails: SQLite leaves the
- * transaction open then, and Effect would give the connection back as it is.
+ * What Effect's own `withTransaction` does, by the same building block, but for what a COMMIT can mean.
+ *
+ * Where SQLite refuses one, it leaves the transaction open, and Effect would give the connection back as it is. And SQLite
+ * may roll a transaction back by itself (`OR ROLLBACK`, a full disk); what follows would then be committed alone. The
+ * savepoint around all of it is gone in that case, which its release finds out.
  */
-const transact = (client: SqlClient.SqlClient, commit: Commit) =>
-  SqlClient.makeWithTransaction({
+const transact = (client: SqlClient.SqlClient, commit: Commit, parent: Frame | undefined) => {
+  const run = (connection: Connection, sql: string) => connection.executeUnprepared(sql, [], undefined)
+  return SqlClient.makeWithTransaction({
     transactionTag: SqlClient.TransactionConnection,
-    spanAttributes: [["db.system.name", "sqlite"]],
+    spanAttributes: Object.entries({ ...spanAttributesOf(client), "db.system.name": "sqlite" }),
     acquireConnection: Effect.flatMap(
       Scope.make(),
       (scope) => Effect.map(Scope.extend(client.reserve, scope), (connection) => [scope, connection] as const)
     ),
-    begin: (connection) => connection.executeUnprepared("BEGIN", [], undefined),
-    savepoint: (connection, id) => connection.executeUnprepared(`SAVEPOINT effect_sql_${id}`, [], undefined),
+    begin: (connection) => Effect.zipRight(run(connection, "BEGIN"), run(connection, "SAVEPOINT airlock")),
+    savepoint: (connection, id) => run(connection, `SAVEPOINT effect_sql_${id}`),
     commit: (connection) =>
-      Effect.catchAll(connection.executeUnprepared("COMMIT", [], undefined), (error) =>
-        Effect.matchEffect(connection.executeUnprepared("ROLLBACK", [], undefined), {
-          // Neither of the two was accepted: nobody knows what holds, and Effect makes a defect of that.
-          onFailure: () =>
-            Effect.fail(error),
-          onSuccess: () => Effect.sync(() => commit.refused = error)
-        })),
-    rollback: (connection) =>
-      connection.executeUnprepared("ROLLBACK", [], undefined),
+      run(connection, "RELEASE airlock").pipe(
+        Effect.matchEffect({
+          onFailure: (error) => Effect.as(Effect.ignore(run(connection, "ROLLBACK")), error),
+          onSuccess: () =>
+            Effect.matchEffect(run(connection, "COMMIT"), {
+              onFailure: (error) =>
+                // Where the ROLLBACK is not accepted either nobody knows what holds, and Effect makes a defect of that.
+                Effect.mapBoth(run(connection, "ROLLBACK"), { onFailure: () => error, onSuccess: () => error }),
+              onSuccess: () => Effect.succeed(undefined)
+            })
+        }),
+        Effect.map((refused) => {
+          commit.refused = refused
+        })
+      ),
+    rollback: (connection) => run(connection, "ROLLBACK"),
     rollbackSavepoint: (connection, id) =>
-      connection.executeUnprepared(`ROLLBACK TO SAVEPOINT effect_sql_${id}`, [], undefined)
+      // A savepoint that outlived its transaction is gone: one of its name may be another transaction's by now.
+      parent === undefined || parent.state === "open"
+        ? run(connection, `ROLLBACK TO SAVEPOINT effect_sql_${id}`)
+        : Effect.void
   })
+}
+
+const spanAttributesOf = (client: SqlClient.SqlClient): Record<string, unknown> | undefined =>
+  (client as SqlClient.SqlClient & { readonly config?: { readonly spanAttributes?: Record<string, unknown> } }).config
+    ?.spanAttributes

@@ -6,7 +6,16 @@ import { Airlock } from "effect-airlock"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { defectOf } from "./support/exits.js"
 import { layer as recorder, left, note } from "./support/recorder.js"
-import { insertLine, insertOrder, layer, orders, transaction, undecorated } from "./support/sqlite.js"
+import {
+  insertLine,
+  insertOrder,
+  layer,
+  limited,
+  orders,
+  transaction,
+  transforming,
+  undecorated
+} from "./support/sqlite.js"
 
 /** A row and an intent, which must share their fate. */
 const order = (name: string) => Effect.zipRight(insertOrder(name), note(name))
@@ -77,14 +86,125 @@ describe("I7: a transaction is a scope", () => {
 
   it.scoped("savepoints side by side take turns, and do not undo each other's work", () =>
     Effect.gen(function*() {
+      // The one that fails opens first and ends last, where they do not take turns.
       const step = (name: string) =>
         transaction(Effect.gen(function*() {
           yield* order(name)
-          yield* Effect.yieldNow()
-          return yield* name === "b" ? Effect.fail("no") : Effect.void
+          yield* Effect.repeatN(Effect.yieldNow(), name === "a" ? 20 : 2)
+          return yield* name === "a" ? Effect.fail("no") : Effect.void
         })).pipe(Effect.ignore)
       yield* transaction(Effect.forEach(["a", "b", "c"], step, { concurrency: "unbounded" }))
+      expect(yield* outcome).toEqual({ rows: ["b", "c"], left: ["b", "c"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("what is written beside an open savepoint shares its fate, intent and row", () =>
+    Effect.gen(function*() {
+      const beside = (savepoint: Effect.Effect<void, string>) =>
+        Effect.gen(function*() {
+          const [opened, done] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+          yield* transaction(Effect.all([
+            Effect.ignore(transaction(transaction(Effect.gen(function*() {
+              yield* Deferred.succeed(opened, void 0)
+              yield* Deferred.await(done)
+              yield* savepoint
+            })))),
+            Deferred.await(opened).pipe(
+              Effect.zipRight(order("beside")),
+              Effect.zipRight(Deferred.succeed(done, void 0))
+            )
+          ], { concurrency: 2 }))
+          return yield* outcome
+        })
+      expect(yield* beside(Effect.fail("no"))).toEqual({ rows: [], left: [] })
+      expect(yield* beside(Effect.void)).toEqual({ rows: ["beside"], left: ["beside"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("transactions side by side each have the connection to themselves", () =>
+    Effect.gen(function*() {
+      const one = (name: string) =>
+        transaction(Effect.gen(function*() {
+          yield* order(name)
+          yield* Effect.repeatN(Effect.yieldNow(), 5)
+          return yield* name === "b" ? Effect.fail("no") : Effect.void
+        })).pipe(Effect.ignore)
+      yield* Effect.forEach(["a", "b", "c"], one, { concurrency: "unbounded" })
       expect(yield* outcome).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("one that SQLite rolled back by itself is refused at its end, with all that followed", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* insertOrder("dup")
+      const program = transaction(Effect.gen(function*() {
+        yield* order("a")
+        yield* Effect.ignore(sql`INSERT OR ROLLBACK INTO orders (name) VALUES ('dup')`)
+        yield* transaction(order("b"))
+      }))
+      expect(yield* Effect.flip(program)).toBeInstanceOf(SqlError.SqlError)
+      expect((yield* outcome).left).toEqual([])
+      yield* transaction(order("c"))
+      expect((yield* outcome).left).toEqual(["c"])
+    }).pipe(unscoped, Effect.provide(layer)))
+
+  it.scoped("a COMMIT of which nobody knows what came lets nothing leave, and is a defect", () =>
+    Effect.gen(function*() {
+      const given = yield* Layer.build(undecorated)
+      const client = Context.get(given, SqlClient.SqlClient)
+      const broken = Effect.fail(new SqlError.SqlError({ cause: new Error("the connection is gone") }))
+      const breaking = Object.assign(() => {}, client, {
+        reserve: Effect.map(client.reserve, (connection) =>
+          Object.assign(Object.create(connection), {
+            executeUnprepared: (sql: string, ...rest: [[], undefined]) =>
+              sql === "COMMIT" || sql === "ROLLBACK" ? broken : connection.executeUnprepared(sql, ...rest)
+          }))
+      }) as unknown as SqlClient.SqlClient
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        expect(yield* defectOf(sql.withTransaction(note("a")))).toBeInstanceOf(SqlError.SqlError)
+        expect(yield* left).toEqual([])
+      }).pipe(
+        unscoped,
+        Effect.provide(SqlTransaction.layer.pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, breaking)))),
+        Effect.provide(given)
+      )
+    }).pipe(Effect.provide(recorder())))
+
+  it.scoped("a savepoint whose intents the transaction cannot take rolls it back, row and all", () =>
+    Effect.gen(function*() {
+      const defect = yield* defectOf(transaction(Effect.gen(function*() {
+        yield* order("a")
+        yield* order("b")
+        yield* transaction(order("c"))
+      })))
+      expect(defect).toMatchObject({ _tag: "FlushError" })
+      expect(yield* outcome).toEqual({ rows: [], left: [] })
+    }).pipe(unscoped, Effect.provide(limited(2))))
+
+  it.scoped("a fiber that outlives it can open no savepoint in it, and undoes nobody's work", () =>
+    Effect.gen(function*() {
+      const [opened, fail] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+      const late = yield* transaction(
+        Deferred.await(fail).pipe(Effect.zipRight(transaction(order("late"))), Effect.forkDaemon)
+      )
+      const orphan = yield* transaction(Effect.gen(function*() {
+        const fiber = yield* Deferred.succeed(opened, void 0).pipe(
+          Effect.zipRight(Deferred.await(fail)),
+          Effect.zipRight(Effect.fail("no")),
+          transaction,
+          Effect.forkDaemon
+        )
+        yield* Deferred.await(opened)
+        return fiber
+      }))
+      yield* transaction(transaction(Effect.gen(function*() {
+        yield* order("other")
+        yield* Deferred.succeed(fail, void 0)
+        yield* Fiber.await(orphan)
+      })))
+      expect(yield* outcome).toEqual({ rows: ["other"], left: ["other"] })
+      expect(yield* defectOf(Fiber.join(late))).toMatchObject({ _tag: "TransactionEndedError" })
+      yield* transaction(order("after"))
+      expect(yield* outcome).toEqual({ rows: ["after", "other"], left: ["other", "after"] })
     }).pipe(unscoped, Effect.provide(layer)))
 
   it.scoped("a refused COMMIT is a SqlError that a caller can catch, and leaves the connection clean", () =>
@@ -201,15 +321,26 @@ describe("SqlTransaction.layer", () => {
       expect(yield* defectOf(program)).toMatchObject({ _tag: "UnseenTransactionError" })
     }).pipe(Effect.provide(recorder())))
 
-  it.scoped("refuses a dialect that it does not support, and says so", () =>
+  it.scoped("decorates the client without transformations too", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const without = sql.withoutTransforms()
+      expect(without).not.toBe(sql)
+      yield* Effect.exit(without.withTransaction(Effect.zipRight(order("a"), Effect.fail("no"))))
+      yield* without.withTransaction(order("b"))
+      expect(yield* outcome).toEqual({ rows: ["b"], left: ["b"] })
+    }).pipe(unscoped, Effect.provide(transforming)))
+
+  it.scoped("refuses a client that it does not know, and says so", () =>
     Effect.gen(function*() {
       const given = yield* Layer.build(undecorated)
-      const foreign = Object.assign(() => {}, Context.get(given, SqlClient.SqlClient), {
-        onDialectOrElse: (options: { readonly orElse: () => unknown }) => options.orElse()
-      }) as unknown as SqlClient.SqlClient
+      const { [SqliteClient.TypeId]: _, ...foreign } = Context.get(given, SqliteClient.SqliteClient)
+      const client = Object.assign(() => {}, foreign) as unknown as SqlClient.SqlClient
       const exit = yield* Effect.exit(Layer.build(
-        SqlTransaction.layer.pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, foreign)))
+        SqlTransaction.layer.pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, client)))
       ))
-      expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("supports SQLite only")
+      expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain(
+        "supports the client of @effect/sql-sqlite-node only"
+      )
     }).pipe(Effect.provide(recorder())))
 })

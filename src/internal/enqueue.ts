@@ -33,7 +33,7 @@ import { bytesOf, issuesOf, isValid } from "./payload.js"
 import { noteFiber, positionOf } from "./position.js"
 import * as report from "./report.js"
 import type { Cascade, Scope } from "./scope.js"
-import { frameOf, transactionIn, withoutTransaction } from "./transactionConnection.js"
+import { deepestSavepoint, frameOf, transactionIn, withoutTransaction } from "./transactionConnection.js"
 
 const noOptions: EnqueueOptions = {}
 
@@ -86,7 +86,8 @@ const offer = (
       )
     }
     const transaction = transactionIn(fiber.currentContext)
-    if (transaction !== undefined && frameOf(transaction, position) === undefined) {
+    const frame = transaction === undefined ? undefined : frameOf(transaction, position)
+    if (transaction !== undefined && frame === undefined) {
       return misuse(new UnseenTransactionError(at(task, site)))
     }
     const now = Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
@@ -102,6 +103,7 @@ const offer = (
       fiber.currentSpan,
       position.policies,
       position.fork,
+      deepestSavepoint(frame),
       closure
     )
     noteFiber(position.fork, fiber)

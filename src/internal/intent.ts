@@ -10,7 +10,7 @@ import type { EnqueueOptions, Intent, IntentId } from "../Intent.js"
 import type * as Task from "../Task.js"
 import type { PolicyChain } from "./policyChain.js"
 import type { Fork } from "./position.js"
-import type { Cascade } from "./scope.js"
+import type { Cascade, Scope } from "./scope.js"
 
 /** @internal */
 export interface Closure {
@@ -34,6 +34,11 @@ export class IntentRecord implements Intent {
     readonly policies: PolicyChain | undefined,
     /** The branch it belongs to in the scope that holds it now: a capture moves it to that of the captured scope. */
     public fork: Fork,
+    /**
+     * The savepoint that another fiber had open on the same connection when it was enqueued: what was written beside it is
+     * undone with it.
+     */
+    readonly beside: Scope | undefined,
     /** What `Airlock.enqueueEffect` was given: it takes the place of the task's handler. */
     readonly closure: Closure | undefined
   ) {}

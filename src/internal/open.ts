@@ -34,7 +34,9 @@ export const openScope = (
   noteFiber(position!.fork, fiber)
   const context = fiber.currentContext
   const policies = extend(extendOnce(position!.policies, policyIn(context), context), options.policy, context)
-  return new Scope(airlock, scope.executor, policies, position, options)
+  const inner = new Scope(airlock, scope.executor, policies, position, options)
+  inner.requestSource = requestSourceIn(context)
+  return inner
 }
 
 /**
@@ -59,10 +61,20 @@ export const openRoot = (
     options
   )
   scope.cascade = position?.scope?.cascade
+  scope.requestSource = requestSourceIn(context)
   return scope
 }
 
 // A Reference has a value even where nobody provided one: only what was provided counts here.
 const policyIn = (context: Context.Context<never>): Policy | undefined => context.unsafeMap.get(CurrentPolicy.key)
+
+/**
+ * The host's request behind the platform's one: the same object however middleware and routers wrap it. Only the key of the
+ * platform's tag is used, so that the core needs no HTTP package.
+ *
+ * @internal
+ */
+export const requestSourceIn = (context: Context.Context<never>): unknown =>
+  context.unsafeMap.get("@effect/platform/HttpServerRequest")?.source
 
 const executorIn = (context: Context.Context<never>): Executor | undefined => context.unsafeMap.get(CurrentExecutor.key)

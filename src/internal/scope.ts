@@ -42,8 +42,11 @@ export class Scope implements ScopeView, Position {
   transaction: unknown = undefined
   /** For a frame: the savepoints inside it take turns. */
   turns: Effect.Semaphore | undefined = undefined
-  /** For the scope of an HTTP request: that request. However the platform wraps it, its source is one object. */
-  request: { readonly method: string, readonly url: string, readonly source: unknown } | undefined = undefined
+  /** For a frame: the savepoint that is open in it now. */
+  savepoint: Scope | undefined = undefined
+  /** The HTTP request in whose context it was opened, and, where the scope is that of the request, what it is named by. */
+  requestSource: unknown = undefined
+  request: { readonly method: string, readonly url: string } | undefined = undefined
 
   constructor(
     readonly airlock: AirlockService,

@@ -31,6 +31,7 @@ import { makePlan } from "./planOf.js"
 import { fateOfBranch, noteFiber } from "./position.js"
 import * as report from "./report.js"
 import type { Scope } from "./scope.js"
+import { isRolledBack } from "./transactionConnection.js"
 
 /** @internal */
 export interface Settlement {
@@ -197,7 +198,7 @@ const setAside = (
   const stopped: Array<IntentRecord> = []
   const running: Array<IntentRecord> = []
   for (const intent of scope.buffer) {
-    const fate = fateOfBranch(intent.fork, fiber)
+    const fate = isRolledBack(intent.beside) ? "failed" : fateOfBranch(intent.fork, fiber)
     if (fate === "kept") {
       kept.push(intent)
     } else if (fate === "running") {

@@ -36,3 +36,30 @@ export const frameOf = (transaction: unknown, position: Position | undefined): S
   }
   return undefined
 }
+
+/**
+ * The innermost savepoint that is open in a frame, by another fiber than one that stands in the frame itself.
+ *
+ * @internal
+ */
+export const deepestSavepoint = (frame: Scope | undefined): Scope | undefined => {
+  let savepoint = frame?.savepoint
+  while (savepoint?.savepoint !== undefined) {
+    savepoint = savepoint.savepoint
+  }
+  return savepoint
+}
+
+/**
+ * Whether a savepoint, or one around it, was rolled back.
+ *
+ * @internal
+ */
+export const isRolledBack = (savepoint: Scope | undefined): boolean => {
+  for (let at = savepoint; at?.transaction !== undefined; at = at.outer?.scope) {
+    if (at.state === "discarded") {
+      return true
+    }
+  }
+  return false
+}

@@ -166,7 +166,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I6: a server feeds the scope that it was built in",
     file: "src/HttpMiddleware.ts",
-    from: "(parent) => isOf(parent, request))",
+    from: "(parent) => isOf(parent, request.source))",
     to: "() => true)"
   },
   {

@@ -9,10 +9,11 @@ import { Effect, Layer } from "effect"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { layer as recorder } from "./recorder.js"
 
-const file = Layer.unwrapScoped(Effect.gen(function*() {
-  const directory = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "airlock-" })
-  return SqliteClient.layer({ filename: (yield* Path.Path).join(directory, "test.db") })
-})).pipe(Layer.provide(NodeContext.layer))
+const file = (options?: Omit<SqliteClient.SqliteClientConfig, "filename">) =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const directory = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "airlock-" })
+    return SqliteClient.layer({ ...options, filename: (yield* Path.Path).join(directory, "test.db") })
+  })).pipe(Layer.provide(NodeContext.layer))
 
 const schema = Layer.effectDiscard(Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -23,10 +24,22 @@ const schema = Layer.effectDiscard(Effect.gen(function*() {
 }))
 
 /** The client as its driver gives it. */
-export const undecorated = schema.pipe(Layer.provideMerge(file), Layer.orDie)
+export const undecorated = schema.pipe(Layer.provideMerge(file()), Layer.orDie)
 
 /** The same where transactions are scopes, with the recording task. */
 export const layer = SqlTransaction.layer.pipe(Layer.provideMerge(recorder()), Layer.provideMerge(undecorated))
+
+/** Where a scope holds few intents. */
+export const limited = (maxIntents: number) =>
+  SqlTransaction.layer.pipe(Layer.provideMerge(recorder({ maxIntents })), Layer.provideMerge(undecorated))
+
+/** Where the client transforms names. */
+export const transforming = SqlTransaction.layer.pipe(
+  Layer.provideMerge(recorder()),
+  Layer.provideMerge(
+    schema.pipe(Layer.provideMerge(file({ transformResultNames: (name) => name.toLowerCase() })), Layer.orDie)
+  )
+)
 
 export const insertOrder = (name: string) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => sql`INSERT INTO orders (name) VALUES (${name})`)
