@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
 import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
-import type { AirlockScope, Limits, OptionsContext, ScopeOptions, ScopeView } from "./AirlockScope.js"
+import type { AirlockScope, Exact, Limits, OptionsContext, ScopeOptions, ScopeView } from "./AirlockScope.js"
 import { CurrentExecutor, type Executor } from "./Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
 import { Airlock, type AirlockService } from "./internal/airlock.js"
@@ -27,9 +27,9 @@ import { openRoot, openScope } from "./internal/open.js"
 import { extend } from "./internal/policyChain.js"
 import { currentPosition, exitWithin, locally, positionOf, rootFork } from "./internal/position.js"
 import type { Scope } from "./internal/scope.js"
-import { giveBack, settle } from "./internal/settle.js"
+import { failureOf, giveBack, settle } from "./internal/settle.js"
 import type { Plan } from "./Plan.js"
-import { CurrentPolicy, type Policy } from "./Policy.js"
+import { all, CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
 
 export { Airlock, type AirlockService }
@@ -47,8 +47,8 @@ export interface AirlockOptions extends Limits {
 }
 
 /**
- * Builds the `Airlock` service. Policy and executor are those of the options, else those that the Layer is given, else
- * `Policy.allowAll` and `Executor.inProcess()`.
+ * Builds the `Airlock` service. The policies of the options and of the Layer's context add up; the executor is that of the
+ * options, else that of the context, else `Executor.inProcess()`.
  *
  * @since 0.1.0
  * @category layers
@@ -58,7 +58,7 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
     Airlock,
     Effect.gen(function*() {
       const service: AirlockService = {
-        policy: options.policy ?? (yield* CurrentPolicy),
+        policy: options.policy === undefined ? yield* CurrentPolicy : all(options.policy, yield* CurrentPolicy),
         executor: options.executor ?? (yield* CurrentExecutor),
         maxIntents: options.maxIntents ?? 10_000,
         maxPayloadBytes: options.maxPayloadBytes ?? Infinity,
@@ -160,7 +160,9 @@ export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
  * @since 0.1.0
  * @category scopes
  */
-export const scoped = <const X extends Effect.Effect<any, any, any> | ScopeOptions>(argument: X): Scoped<X> =>
+export const scoped = <const X extends Effect.Effect<any, any, any> | ScopeOptions>(
+  argument: X & Exact<X, ScopeOptions>
+): Scoped<X> =>
   // The two cases of `Scoped`; TypeScript does not narrow a generic's conditional type by a test of its value.
   (Effect.isEffect(argument)
     ? inScope(argument, {})
@@ -191,17 +193,18 @@ const inScope = <A, E, R>(
  * @category scopes
  */
 export const open = <const Options extends ScopeOptions = {}>(
-  options?: Options
+  options?: Options & Exact<Options, ScopeOptions>
 ): Effect.Effect<AirlockScope["Type"], never, Airlock | EffectScope.Scope | OptionsContext<Options>> =>
   Effect.acquireRelease(
     Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
       const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options ?? {})
+      scope.isResource = true
       return Effect.as(FiberRef.set(currentPosition, scope), scope)
     }),
     (scope, exit) =>
       FiberRef.update(currentPosition, (position) => position === scope ? scope.outer : position).pipe(
-        Effect.zipRight(settle(scope, exit)),
-        Effect.flatMap((settlement) => giveBack(scope, Exit.void, settlement)),
+        Effect.zipRight(settle(scope, exit, { byExitAlone: true })),
+        Effect.flatMap((settlement) => failureOf(scope, exit, settlement)),
         Effect.orDie
       )
   )

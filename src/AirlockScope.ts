@@ -159,3 +159,12 @@ export interface ScopeOptions extends Limits {
 export type OptionsContext<Options> =
   | (Options extends { readonly policy: Policy<infer R> } ? R : never)
   | (Options extends { readonly approve: (plan: Plan) => Effect.Effect<boolean, never, infer R> } ? R : never)
+
+/**
+ * Refuses, in a generic parameter, a property that the options do not have: a misspelt policy must not compile.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type Exact<X, Options> = X extends Effect.Effect<any, any, any> ? unknown
+  : { readonly [Key in Exclude<keyof X, keyof Options>]: never }

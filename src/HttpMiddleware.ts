@@ -12,13 +12,13 @@ import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { AirlockScope, OptionsContext } from "./AirlockScope.js"
+import type { AirlockScope, Exact, OptionsContext } from "./AirlockScope.js"
 import type { Executor } from "./Executor.js"
 import { Airlock } from "./internal/airlock.js"
 import { openScope } from "./internal/open.js"
 import { exitWithin } from "./internal/position.js"
 import type { Scope } from "./internal/scope.js"
-import { giveBack, settle } from "./internal/settle.js"
+import { failureOf, settle } from "./internal/settle.js"
 import type { Policy } from "./Policy.js"
 
 export * from "@effect/platform/HttpMiddleware"
@@ -47,35 +47,36 @@ export interface AirlockHttpOptions {
  * @since 0.1.0
  * @category middleware
  */
-export const airlockWith = <const Options extends AirlockHttpOptions>(options: Options) =>
-<E, R>(
-  app: HttpApp.Default<E, R>
-): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock | OptionsContext<Options>> => {
-  const { shouldFlush, ...scopeOptions }: AirlockHttpOptions = options
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((fiber) => {
-      const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
-      const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
-      // The fiber of a request may stand in a scope that the server was built in: that one must not be fed. One that was
-      // opened for this request, by middleware around or by a transaction a request, has the say that it should.
-      const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request.source))
-      scope.request = request
-      const settleFor = settleBefore(scope, shouldFlush)
-      // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
-      // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
-      const handled = Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))
-      return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
-        if (scope.settlement !== undefined) {
-          return exit
-        }
-        return Exit.isSuccess(exit)
-          ? settleFor(request, exit.value)
-          : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
-            Effect.zipRight(settleFor(request, response), exit))
+export const airlockWith =
+  <const Options extends AirlockHttpOptions>(options: Options & Exact<Options, AirlockHttpOptions>) =>
+  <E, R>(
+    app: HttpApp.Default<E, R>
+  ): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock | OptionsContext<Options>> => {
+    const { shouldFlush, ...scopeOptions }: AirlockHttpOptions = options
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime((fiber) => {
+        const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+        const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+        // The fiber of a request may stand in a scope that the server was built in: that one must not be fed. One that was
+        // opened for this request, by middleware around or by a transaction a request, has the say that it should.
+        const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request.source))
+        scope.request = request
+        const settleFor = settleBefore(scope, shouldFlush)
+        // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
+        // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
+        const handled = Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))
+        return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
+          if (scope.settlement !== undefined) {
+            return exit
+          }
+          return Exit.isSuccess(exit)
+            ? settleFor(request, exit.value)
+            : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
+              Effect.zipRight(settleFor(request, response), exit))
+        })
       })
-    })
-  )
-}
+    )
+  }
 
 /**
  * Makes each request a scope. It settles before the response is sent, wherever the middleware stands (given to
@@ -128,7 +129,7 @@ const settleBefore = (scope: Scope, shouldFlush: AirlockHttpOptions["shouldFlush
   }
   return Effect.uninterruptible(
     Effect.flatMap(settle(scope, Exit.succeed(response), { flush }), (settlement) => {
-      const exit = giveBack(scope, Exit.void, settlement)
+      const exit = failureOf(scope, Exit.succeed(response), settlement)
       return Exit.isSuccess(exit)
         ? Effect.succeed(response)
         : Effect.as(Effect.logError("Airlock answered, but not all intents of the request left", exit.cause), response)

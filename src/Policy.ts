@@ -343,8 +343,8 @@ export class CurrentPolicy extends Context.Reference<CurrentPolicy>()("effect-ai
 }) {}
 
 /**
- * Provides a policy: to a program, or to `AirlockLive` for all of an application. The services that the policy needs are
- * those of the Layer.
+ * Provides a policy: to a program, or to `AirlockLive` for all of an application. It adds up with one that is provided
+ * around it. The services that the policy needs are those of the Layer.
  *
  * @example
  * ```ts
@@ -372,7 +372,11 @@ export const effect = <R1, E, R>(
 ): Layer.Layer<CurrentPolicy, E, R | R1> =>
   Layer.effect(
     CurrentPolicy,
-    Effect.flatMap(policy, (policy) => Effect.map(Effect.context<R1>(), (context) => provide(policy, context)))
+    Effect.flatMap(policy, (policy) =>
+      Effect.map(Effect.context<R1>(), (context) => {
+        const around: Policy | undefined = context.unsafeMap.get(CurrentPolicy.key)
+        return around === undefined ? provide(policy, context) : all(provide(policy, context), around)
+      }))
   )
 
 /** The policy with the services that it needs. */

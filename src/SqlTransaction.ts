@@ -18,7 +18,7 @@ import { withCallersStack } from "./internal/callSite.js"
 import { openScope } from "./internal/open.js"
 import { exitWithin, positionOf } from "./internal/position.js"
 import type { Scope as Frame } from "./internal/scope.js"
-import { giveBack, settle } from "./internal/settle.js"
+import { failureOf, settle } from "./internal/settle.js"
 import { frameOf, transactionIn } from "./internal/transactionConnection.js"
 
 /**
@@ -132,8 +132,8 @@ const inFrame = <A, E, R>(
 
 /** Settles a frame by what the database did; an interruption that came after the COMMIT no longer changes that. */
 const close = <A, E>(frame: Frame, parent: Frame | undefined, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
-  Effect.flatMap(settle(frame, exit, { committed: true }), (settlement) => {
-    const flush = giveBack(frame, Exit.void, settlement)
+  Effect.flatMap(settle(frame, exit, { byExitAlone: true }), (settlement) => {
+    const flush = failureOf(frame, exit, settlement)
     if (Exit.isSuccess(flush)) {
       return exit
     }

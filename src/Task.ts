@@ -106,7 +106,7 @@ export const make = <const Name extends string, Payload extends PayloadFields | 
       const context = yield* Effect.context<Exclude<R, AirlockScope | Scope.Scope>>()
       // What `R` excludes is what a run adds to this context: the handler finds in it all that it asks for.
       yield* airlock.handlers.register(
-        name,
+        { name, payloadSchema },
         handler as Handler,
         Context.omit(AirlockScope)(context) as Context.Context<never>
       )

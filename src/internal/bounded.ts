@@ -68,12 +68,19 @@ const awaitWithin = <A, E>(
     )
   })
 
+/**
+ * Waits as uninterruptibly as its caller is. `Effect.timeout` does not, even in an uninterruptible region: an interruption
+ * of the fiber reaches the children that it races.
+ */
 const answerWithin = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,
   limit: Duration.Duration
 ): Effect.Effect<Exit.Exit<A, E> | undefined> =>
-  Effect.timeoutTo(Effect.interruptible(Fiber.await(fiber)), {
-    duration: limit,
-    onSuccess: (exit) => exit,
-    onTimeout: () => undefined
-  })
+  Effect.flatMap(
+    startAt(Effect.interruptible(Effect.sleep(limit)), undefined),
+    (timer) =>
+      Effect.async<Exit.Exit<A, E> | undefined>((resume) => {
+        fiber.addObserver((exit) => resume(Effect.succeed(exit)))
+        timer.addObserver(() => resume(Effect.succeed(undefined)))
+      }).pipe(Effect.ensuring(Fiber.interruptFork(timer)))
+  )

@@ -7,13 +7,18 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { PolicyEnqueueError, PolicyFailedError, type SettleTimeoutError } from "../AirlockError.js"
+import {
+  PolicyEnqueueError,
+  PolicyFailedError,
+  type PolicyViolation,
+  type SettleTimeoutError
+} from "../AirlockError.js"
 import * as Policy from "../Policy.js"
 import { type Bounded, bounded } from "./bounded.js"
 import { breathe } from "./breathe.js"
 import type { IntentRecord } from "./intent.js"
 import { extend, type PolicyChain } from "./policyChain.js"
-import { locally, type Position, rootFork } from "./position.js"
+import { type Position, rootFork } from "./position.js"
 import type { Scope } from "./scope.js"
 
 /**
@@ -32,7 +37,8 @@ export const insidePolicy: Position = {
     Context.empty(),
     true
   ),
-  fork: rootFork()
+  fork: rootFork(),
+  isPolicy: true
 }
 
 /** @internal */
@@ -52,17 +58,23 @@ const inContextOf = <A, E>(effect: Effect.Effect<A, E, unknown>, { context }: Po
  *
  * @internal
  */
-export const askOnEnqueue = (intent: IntentRecord) =>
-  locally(
-    Effect.gen(function*() {
-      for (let at = intent.policies; at !== undefined; at = at.outer) {
-        if (at.policy.onEnqueue !== undefined) {
-          yield* inContextOf(at.policy.onEnqueue(intent), at)
-        }
+export const askOnEnqueue = (
+  scope: Scope,
+  intent: IntentRecord
+): Effect.Effect<void, PolicyViolation | SettleTimeoutError> => {
+  const asked = Effect.gen(function*() {
+    for (let at = intent.policies; at !== undefined; at = at.outer) {
+      if (at.policy.onEnqueue !== undefined) {
+        yield* inContextOf(at.policy.onEnqueue(intent), at)
       }
-    }),
-    insidePolicy
+    }
+  })
+  return Effect.flatMap(
+    bounded(Effect.interruptible(asked), insidePolicy, "A policy", scope.policyTimeout, { yieldsToInterruption: true }),
+    ({ exit, timeout }): Effect.Effect<void, PolicyViolation | SettleTimeoutError> =>
+      timeout !== undefined ? Effect.fail(timeout) : exit ?? Effect.interrupt
   )
+}
 
 /** @internal */
 export const needDecision = (intents: ReadonlyArray<IntentRecord>): boolean =>

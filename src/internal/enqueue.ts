@@ -108,8 +108,11 @@ const offer = (
     )
     noteFiber(position.fork, fiber)
     return position.policies?.onEnqueue === true && scope.state === "open"
-      ? askOnEnqueue(intent).pipe(
-        Effect.catchAll(({ policy, reason }) => misuse(new PolicyViolation({ ...at(task, site), policy, reason }))),
+      ? askOnEnqueue(scope, intent).pipe(
+        Effect.catchTags({
+          PolicyViolation: ({ policy, reason }) => misuse(new PolicyViolation({ ...at(task, site), policy, reason })),
+          SettleTimeoutError: (error) => misuse(error)
+        }),
         Effect.zipRight(Effect.suspend(() => accept(scope, intent, site)))
       )
       : accept(scope, intent, site)

@@ -8,27 +8,32 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import type * as FiberRefs from "effect/FiberRefs"
+import * as Schema from "effect/Schema"
 import * as EffectScope from "effect/Scope"
-import { DispatchError, DuplicateTaskError, UnknownTaskError } from "../AirlockError.js"
+import { DispatchError, DuplicateTaskError, InvalidPayloadError, UnknownTaskError } from "../AirlockError.js"
 import type { Handlers, Outcome } from "../Executor.js"
 import type { Intent } from "../Intent.js"
-import type { HandlerContext } from "../Task.js"
+import type * as Task from "../Task.js"
 import type { AirlockService } from "./airlock.js"
 import { breathe } from "./breathe.js"
 import { withCallersStack } from "./callSite.js"
 import type { Closure, IntentRecord } from "./intent.js"
 import { openRoot } from "./open.js"
-import { currentPosition, moveTo } from "./position.js"
+import { issuesOf, isValid } from "./payload.js"
+import { currentPosition, standAt } from "./position.js"
 import type { Scope } from "./scope.js"
 import { giveBack, settle } from "./settle.js"
 import { currentTurn } from "./turn.js"
 
 /** @internal */
-export type Handler = (payload: never, context: HandlerContext) => Effect.Effect<unknown, unknown, never>
+export type Handler = (payload: never, context: Task.HandlerContext) => Effect.Effect<unknown, unknown, never>
 
 interface Registration {
   readonly task: string
+  readonly payloadSchema: Schema.Schema.Any
   readonly handler: Handler
   /** What the handler's Layer was given: all that the handler sees, beside its scopes. */
   readonly context: Context.Context<never>
@@ -48,7 +53,7 @@ export class HandlerRegistry implements Handlers {
 
   /** Registers a handler for as long as a Layer lives. When it closes, no run begins any more, and the running ones end. */
   register(
-    task: string,
+    { name: task, payloadSchema }: Task.Any,
     handler: Handler,
     context: Context.Context<never>
   ): Effect.Effect<void, never, EffectScope.Scope> {
@@ -57,7 +62,7 @@ export class HandlerRegistry implements Handlers {
         if (this.registrations.has(task)) {
           return Effect.die(withCallersStack(new DuplicateTaskError({ task })))
         }
-        const registration: Registration = { task, handler, context, running: 0, idle: undefined }
+        const registration: Registration = { task, payloadSchema, handler, context, running: 0, idle: undefined }
         this.registrations.set(task, registration)
         return Effect.succeed(registration)
       }),
@@ -77,8 +82,8 @@ export class HandlerRegistry implements Handlers {
     intents: ReadonlyArray<Intent>,
     onOutcome: (outcome: Outcome) => boolean
   ): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const seat = new Seat(this.airlock())
+    return Effect.withFiberRuntime((fiber) => {
+      const seat = new Seat(this.airlock(), fiber)
       let index = 0
       let stopped = intents.length === 0
       // Whoever calls this has them from a scope, where they are records.
@@ -97,15 +102,13 @@ export class HandlerRegistry implements Handlers {
             : seat.run(registration, intent)
         },
         step: (outcome: Outcome) => {
+          records[index]!.outcome = outcome
           stopped = onOutcome(outcome) || ++index === intents.length
         }
       })
       // Whether the loop ends or is interrupted, the seat is left, and the fiber stands where it stood.
       return Effect.uninterruptibleMask((restore) =>
-        Effect.withFiberRuntime<void>((fiber) => {
-          const back = moveTo(fiber.getFiberRef(currentPosition), fiber.currentContext)
-          return Effect.onExit(restore(loop), (exit) => Effect.zipRight(seat.leave(exit), back))
-        })
+        Effect.onExit(restore(loop), (exit) => Effect.zipRight(seat.leave(exit), seat.back))
       )
     })
   }
@@ -114,7 +117,8 @@ export class HandlerRegistry implements Handlers {
 /**
  * Where a fiber runs one handler after the other. To set a scope and a context up costs more than the steps of most
  * handlers, so a handler takes over those of the last one where that one can have left nothing behind: it was of the
- * same task, enqueued and forked nothing, added no finalizer, and no other code has run since the two were set up.
+ * same task, enqueued and forked nothing, added no finalizer, changed no FiberRef, and no other code has run since the two
+ * were set up.
  *
  * What this does not tell apart: a handler that ends at once and hands its runtime on to a callback, which enqueues
  * while a later handler waits that began in the same turn. Its intent counts as that handler's.
@@ -125,8 +129,18 @@ class Seat {
   private finalizers: EffectScope.CloseableScope | undefined
   private turn = -1
   private busy = false
+  /** The FiberRefs of the fiber: as it came, and as they are while it is seated. */
+  private readonly before: FiberRefs.FiberRefs
+  private seated: FiberRefs.FiberRefs | undefined
+  readonly back: Effect.Effect<void>
 
-  constructor(private readonly airlock: AirlockService) {}
+  constructor(
+    private readonly airlock: AirlockService,
+    private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  ) {
+    this.before = fiber.getFiberRefs()
+    this.back = standAt(this.before, fiber.getFiberRef(currentPosition), fiber.currentContext)
+  }
 
   run(registration: Registration, intent: IntentRecord): Effect.Effect<Outcome> {
     if (this.registration === registration && this.scope?.cascade?.outer === intent.cascade && this.isUnused()) {
@@ -180,7 +194,7 @@ class Seat {
   private isUnused(): boolean {
     const { finalizers, scope } = this
     return scope !== undefined && finalizers !== undefined && !scope.touched && scope.buffer.length === 0 &&
-      hasNoFinalizers(finalizers) && this.turn === currentTurn()
+      hasNoFinalizers(finalizers) && this.seated === this.fiber.getFiberRefs() && this.turn === currentTurn()
   }
 
   private take(registration: Registration, { cascade }: IntentRecord): Effect.Effect<void> {
@@ -198,7 +212,12 @@ class Seat {
         this.scope = scope
         this.finalizers = finalizers
         this.turn = currentTurn()
-        return moveTo(scope, Context.add(registration.context, EffectScope.Scope, finalizers))
+        return Effect.map(
+          standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),
+          () => {
+            this.seated = this.fiber.getFiberRefs()
+          }
+        )
       })
     )
   }
@@ -218,10 +237,10 @@ class Seat {
       Effect.flatMap((result) =>
         Effect.map(settle(scope, result), (settlement) => giveBack(scope, result, settlement))
       ),
-      Effect.tap(() => {
+      Effect.ensuring(Effect.sync(() => {
         this.end()
         this.scope = this.finalizers = this.registration = undefined
-      })
+      }))
     )
   }
 }
@@ -231,6 +250,7 @@ const succeeded: Effect.Effect<Outcome> = Effect.succeed(Exit.void)
 /** A closure is the handler of its own run, and has no Layer that would wait for it. */
 const registrationOf = (task: string, { context, effect }: Closure): Registration => ({
   task,
+  payloadSchema: Schema.Void,
   handler: () => effect,
   context,
   running: 0,
@@ -238,8 +258,18 @@ const registrationOf = (task: string, { context, effect }: Closure): Registratio
 })
 
 const handle = (registration: Registration, intent: IntentRecord): Effect.Effect<unknown, unknown> => {
+  const { payload, task } = intent
+  if (task.payloadSchema !== registration.payloadSchema && intent.closure === undefined) {
+    // Another task of this name was enqueued: what its Schema let pass may be nothing for this handler.
+    const own = { name: registration.task, payloadSchema: registration.payloadSchema }
+    if (!isValid(own, payload)) {
+      return Effect.die(
+        withCallersStack(new InvalidPayloadError({ task: registration.task, issues: issuesOf(own, payload) }))
+      )
+    }
+  }
   try {
-    // The payload fits the handler: the enqueue checked it against the Schema of the task of this name.
+    // The payload fits the handler: it was checked against the Schema, above or at the enqueue.
     return registration.handler(intent.payload as never, {
       intentId: intent.id,
       attempt: 1,

@@ -6,6 +6,7 @@
 import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
+import type { Outcome } from "../Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "../Intent.js"
 import type * as Task from "../Task.js"
 import type { PolicyChain } from "./policyChain.js"
@@ -20,6 +21,9 @@ export interface Closure {
 
 /** @internal */
 export class IntentRecord implements Intent {
+  /** What its handler in this process came to, as soon as that is known. */
+  outcome: Outcome | undefined = undefined
+
   constructor(
     readonly id: IntentId,
     readonly task: Task.Any,

@@ -3,8 +3,10 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import type { ScopeOptions } from "../AirlockScope.js"
 import { CurrentExecutor, type Executor } from "../Executor.js"
 import { CurrentPolicy, type Policy } from "../Policy.js"
@@ -23,6 +25,17 @@ export const openScope = (
   airlock: AirlockService,
   options: ScopeOptions,
   mayBeParent: (scope: Scope) => boolean = () => true
+): Scope => {
+  const opened = openAt(fiber, airlock, options, mayBeParent)
+  opened.openedInterrupted = !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+  return opened
+}
+
+const openAt = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  airlock: AirlockService,
+  options: ScopeOptions,
+  mayBeParent: (scope: Scope) => boolean
 ): Scope => {
   const position = positionOf(fiber)
   const scope = position?.scope

@@ -21,7 +21,12 @@ export const isValid = (task: Task.Any, payload: unknown): boolean => {
     check = Schema.is(schemaOf(task))
     checks.set(task, check)
   }
-  return check(payload)
+  try {
+    return check(payload)
+  } catch {
+    // A filter of the Schema threw: said as an issue, as a defect of the Effect, not thrown where the Effect is made.
+    return false
+  }
 }
 
 /**
@@ -38,8 +43,12 @@ export const bytesOf = (task: Task.Any, payload: unknown): number =>
  * @internal
  */
 export const issuesOf = (task: Task.Any, payload: unknown): ReadonlyArray<string> => {
-  const result = Schema.validateEither(schemaOf(task), { errors: "all" })(payload)
-  return Either.isLeft(result) ? describe(result.left.issue, "") : []
+  try {
+    const result = Schema.validateEither(schemaOf(task), { errors: "all" })(payload)
+    return Either.isLeft(result) ? describe(result.left.issue, "") : []
+  } catch (error) {
+    return [`payload: its Schema threw ${error instanceof Error ? error.name : "something"}`]
+  }
 }
 
 const describe = (issue: ParseResult.ParseIssue, path: string): ReadonlyArray<string> => {

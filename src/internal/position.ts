@@ -14,7 +14,7 @@ import * as FiberRefs from "effect/FiberRefs"
 import { globalValue } from "effect/GlobalValue"
 import * as Runtime from "effect/Runtime"
 import type { AirlockScope } from "../AirlockScope.js"
-import type { PolicyChain } from "./policyChain.js"
+import { type PolicyChain, rebaseLocal } from "./policyChain.js"
 import { isScope, type Scope } from "./scope.js"
 
 /** @internal */
@@ -22,6 +22,8 @@ export interface Position {
   readonly scope: Scope | undefined
   readonly policies: PolicyChain | undefined
   readonly fork: Fork
+  /** Whether a policy runs here: then no scope is looked for. */
+  readonly isPolicy?: boolean
 }
 
 /**
@@ -40,7 +42,7 @@ export interface Fork {
 export const rootFork = (): Fork => ({ parent: undefined, fiber: undefined, daemon: false })
 
 const forkPosition = (position: Position | undefined): Position | undefined => {
-  if (position === undefined || position.scope === undefined) {
+  if (position === undefined || position.scope === undefined || position.scope.settlement !== undefined) {
     return position
   }
   position.scope.touched = true
@@ -110,15 +112,17 @@ const fateOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
  * What became of the branch of fibers that an intent was enqueued in, seen from the fiber that settles.
  *
  * The fiber that enqueued must have ended well, and so must those that forked it, for its work was part of theirs. But
- * a daemon among *those* may have been interrupted, or may still run: so a Stream ends the fibers that feed its workers.
+ * a daemon that only forked other daemons for it may have been interrupted: so a Stream ends the fibers that feed its
+ * workers.
  *
  * @internal
  */
 export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
-  for (let at: Fork | undefined = fork; at !== undefined; at = at.parent) {
+  let below: Fork | undefined
+  for (let at: Fork | undefined = fork; at !== undefined; below = at, at = at.parent) {
     if (at.fiber !== undefined && at.fiber !== settling) {
       const fate = fateOf(at.fiber)
-      const excused = at !== fork && at.daemon && (fate === "interrupted" || fate === "running")
+      const excused = fate === "interrupted" && at.daemon && below?.daemon === true
       if (fate !== "kept" && !excused) {
         return fate
       }
@@ -133,15 +137,33 @@ export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, u
  * @internal
  */
 export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Position | undefined => {
-  const position = fiber.getFiberRef(currentPosition)
-  if (position !== undefined && position.scope !== undefined) {
-    return position
-  }
-  if (position !== undefined && position.policies !== undefined) {
-    return position
+  let position = fiber.getFiberRef(currentPosition)
+  // A scope that was opened as a resource can be closed in any order, and by any fiber: one that is closed is not there.
+  while (position?.scope?.isResource === true && position.scope.settlement !== undefined) {
+    position = position.scope.outer
   }
   const service: unknown = fiber.currentContext.unsafeMap.get("effect-airlock/AirlockScope")
-  return isScope(service) ? service : position
+  if (!isScope(service) || service.settlement !== undefined || position?.isPolicy === true) {
+    return position
+  }
+  const scope = position?.scope
+  if (scope !== undefined && !isInside(service, scope)) {
+    return position
+  }
+  return scope === service ? position : {
+    scope: service,
+    policies: scope === undefined ? rebaseLocal(position?.policies, service.policies) : service.policies,
+    fork: service.fork
+  }
+}
+
+const isInside = (scope: Scope, outer: Scope): boolean => {
+  for (let at: Scope | undefined = scope; at !== undefined; at = at.outer?.scope) {
+    if (at === outer) {
+      return true
+    }
+  }
+  return false
 }
 
 /** @internal */
@@ -151,14 +173,23 @@ export const locally = <A, E, R>(
 ): Effect.Effect<A, E, R> => Effect.locally(self, currentPosition, position)
 
 /**
- * Moves the fiber, for good. Both at once, because each change of a FiberRef copies all of them.
+ * Gives the fiber the FiberRefs that it had at some time, at a position and in a context. All at once, because each change
+ * of a FiberRef copies all of them. That it was interrupted meanwhile is not forgotten.
  *
  * @internal
  */
-export const moveTo = (position: Position | undefined, context: Context.Context<never>): Effect.Effect<void> =>
-  Effect.updateFiberRefs((id, refs) =>
+export const standAt = (
+  refs: FiberRefs.FiberRefs,
+  position: Position | undefined,
+  context: Context.Context<never>
+): Effect.Effect<void> =>
+  Effect.updateFiberRefs((id, now) =>
     FiberRefs.updateManyAs(refs, {
-      entries: [[currentPosition, [[id, position]]], [FiberRef.currentContext, [[id, context]]]]
+      entries: [
+        [currentPosition, [[id, position]]],
+        [FiberRef.currentContext, [[id, context]]],
+        [FiberRef.interruptedCause, [[id, FiberRefs.getOrDefault(now, FiberRef.interruptedCause)]]]
+      ]
     })
   )
 
@@ -186,9 +217,14 @@ export const exitWithin = <A, E, R>(
   return ran as Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>>
 }
 
+/** A fiber that is started at once adds to the stack of whoever starts it: this many may be started inside each other. */
+const maxNesting = 16
+
+let nesting = 0
+
 /**
  * Starts an Effect at once, in a fiber of its own that stands at a position and is as uninterruptible as the caller. What
- * needs no waiting has ended when this returns.
+ * needs no waiting has mostly ended when this returns.
  *
  * @internal
  */
@@ -202,5 +238,10 @@ export const startAt = <A, E, R>(
     const runtime = Runtime.make({ context, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
     const updateRefs = (refs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
       FiberRefs.updateAs(refs, { fiberId, fiberRef: currentPosition, value: position })
-    return Effect.succeed(Runtime.runFork(runtime, self, { updateRefs }))
+    nesting++
+    try {
+      return Effect.succeed(Runtime.runFork(runtime, self, { updateRefs, immediate: nesting <= maxNesting }))
+    } finally {
+      nesting--
+    }
   })

@@ -27,6 +27,10 @@ export class Scope implements ScopeView, Position {
   readonly fork: Fork = rootFork()
   readonly buffer: Array<IntentRecord> = []
   state: ScopeState = "open"
+  /** Whether it was opened as a resource, to be closed by whoever closes that. */
+  isResource = false
+  /** Whether the fiber that opened it was interrupted already: then it is there for the cleanup. */
+  openedInterrupted = false
   /** Whether anyone may hold on to this scope: a fork, a scope inside it, a captured runtime. */
   touched = false
   /** What came of it, once it has settled; and where those wait who came second while it settles. */

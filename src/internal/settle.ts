@@ -13,12 +13,13 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import {
   BufferFullError,
   DispatchError,
   FlushError,
   type FlushFailure,
-  type FlushReason,
+  FlushReason,
   type PolicyFailedError,
   ScopeClosedError,
   type SettleTimeoutError
@@ -28,7 +29,7 @@ import { withCallersStack } from "./callSite.js"
 import { decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import { makePlan } from "./planOf.js"
-import { fateOfBranch, noteFiber } from "./position.js"
+import { fateOfBranch, noteFiber, type Position } from "./position.js"
 import * as report from "./report.js"
 import type { Scope } from "./scope.js"
 import { isRolledBack } from "./transactionConnection.js"
@@ -46,8 +47,8 @@ export interface Settlement {
 export interface SettleHow {
   /** Decides instead of the exit. */
   readonly flush?: boolean | LazyArg<boolean>
-  /** The database has committed: an interruption that is pending no longer undoes anything. */
-  readonly committed?: boolean
+  /** The exit alone decides: an interruption that waits undoes nothing. So it is when the database has committed. */
+  readonly byExitAlone?: boolean
 }
 
 const settled = (
@@ -79,7 +80,7 @@ export const settle = (
     }
     scope.state = "settling"
     return Effect.suspend(() => steps(scope, exit, how, fiber)).pipe(
-      Effect.catchAllDefect((defect) => Effect.succeed(settled("discarded", [], Cause.die(defect)))),
+      Effect.catchAllCause((cause) => Effect.succeed(settled("discarded", [], Cause.die(Cause.squash(cause))))),
       Effect.map((settlement) => finish(scope, settlement))
     )
   })
@@ -96,6 +97,22 @@ const finish = (scope: Scope, settlement: Settlement): Settlement => {
 }
 
 /**
+ * What could not leave, for whoever has no exit to give back.
+ *
+ * @internal
+ */
+export const failureOf = (
+  scope: Scope,
+  exit: Exit.Exit<unknown, unknown>,
+  { defect, failures }: Settlement
+): Exit.Exit<void, FlushError> =>
+  failures.length > 0
+    ? Exit.fail(withCallersStack(new FlushError({ scope: scope.name, failures, exit })))
+    : Cause.isEmpty(defect)
+    ? Exit.void
+    : Exit.failCause(defect)
+
+/**
  * What the scope's body gives in the end: its own exit, unless an intent that should have left did not. Nothing is
  * hidden: a failed flush carries the body's exit, and a cause keeps what it was.
  *
@@ -106,13 +123,10 @@ export const giveBack = <A, E>(
   exit: Exit.Exit<A, E>,
   settlement: Settlement
 ): Exit.Exit<A, E | FlushError> => {
-  if (settlement.failures.length === 0 && settlement.defect._tag === "Empty") {
-    return exit
-  }
-  const flush: Cause.Cause<FlushError> = settlement.failures.length === 0
-    ? settlement.defect
-    : Cause.fail(withCallersStack(new FlushError({ scope: scope.name, failures: settlement.failures, exit })))
-  return Exit.failCause(Exit.isSuccess(exit) ? flush : Cause.sequential(exit.cause, flush))
+  const flush = failureOf(scope, exit, settlement)
+  return Exit.isSuccess(flush)
+    ? exit
+    : Exit.failCause(Exit.isSuccess(exit) ? flush.cause : Cause.sequential(exit.cause, flush.cause))
 }
 
 const steps = (
@@ -121,7 +135,9 @@ const steps = (
   how: SettleHow,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): Effect.Effect<Settlement> => {
-  const interrupted = () => how.committed !== true && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+  const interrupted = () =>
+    how.byExitAlone !== true && !scope.openedInterrupted &&
+    !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
   const kept: Array<IntentRecord> = []
   const aside = setAside(scope, fiber, kept)
   const flush = (typeof how.flush === "function" ? how.flush() : how.flush) ??
@@ -223,16 +239,20 @@ const offerToAncestors = Effect.fnUntraced(function*(
   intents: ReadonlyArray<IntentRecord>,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ) {
+  // All of them are asked before anyone gets anything: one that throws leaves everything where it was.
+  const shares: Array<readonly [Position, Scope, ReadonlyArray<IntentRecord>]> = []
   let leaving = intents
-  const refused: Array<FlushFailure> = []
   for (let at = scope.outer; leaving.length > 0 && at?.scope !== undefined; at = at.scope.outer) {
     const ancestor = at.scope
     const passing = new Set(ancestor.options.beforeDescendantFlushes?.(leaving, scope))
     const staying = leaving.filter((intent) => !passing.has(intent))
     leaving = leaving.filter((intent) => passing.has(intent))
-    if (staying.length === 0) {
-      continue
+    if (staying.length > 0) {
+      shares.push([at, ancestor, staying])
     }
+  }
+  const refused: Array<FlushFailure> = []
+  for (const [at, ancestor, staying] of shares) {
     if (ancestor.state !== "open") {
       yield* report.late(ancestor, staying)
       refused.push(
@@ -243,9 +263,14 @@ const offerToAncestors = Effect.fnUntraced(function*(
       refused.push(...failAll(staying, (task) => new BufferFullError({ task, scope: ancestor.name, limit })))
     } else {
       noteFiber(at.fork, fiber)
+      const isLate = ancestor.buffer.length > 0 && ancestor.buffer[ancestor.buffer.length - 1]!.id > staying[0]!.id
       for (const intent of staying) {
         intent.fork = at.fork
         ancestor.buffer.push(intent)
+      }
+      if (isLate) {
+        // Scopes side by side hand over when they end; ids are in the order of the enqueues.
+        ancestor.buffer.sort((a, b) => a.id < b.id ? -1 : 1)
       }
     }
   }
@@ -259,7 +284,7 @@ const dispatch = (
 ): Effect.Effect<ReadonlyArray<FlushFailure>> =>
   intents.length === 0 ? Effect.succeed([]) : Effect.map(
     bounded(
-      scope.executor.dispatch(intents, scope.airlock.handlers),
+      Effect.suspend(() => scope.executor.dispatch(intents, scope.airlock.handlers)),
       undefined,
       `The executor "${scope.executor.name}"`,
       scope.dispatchTimeout
@@ -268,7 +293,8 @@ const dispatch = (
       const outcomes = exit !== undefined && Exit.isSuccess(exit) ? exit.value : []
       const failures: Array<FlushFailure> = []
       for (let index = 0; index < intents.length; index++) {
-        const outcome = outcomes[index]
+        // Where no answer came, those whose handlers have run are known all the same.
+        const outcome = outcomes[index] ?? intents[index]!.outcome
         if (outcome === undefined || Exit.isFailure(outcome)) {
           const intent = intents[index]!
           const reason = timeout !== undefined && wasNotAttempted(outcome)
@@ -280,6 +306,9 @@ const dispatch = (
       return failures
     }
   )
+
+/** What an executor of someone else gives may be something else than its type says. */
+const isFlushReason = Schema.is(FlushReason)
 
 const wasNotAttempted = (outcome: Exit.Failure<void, FlushReason> | undefined): boolean =>
   outcome === undefined ||
@@ -293,7 +322,7 @@ const reasonOf = (
 ): FlushReason => {
   if (outcome !== undefined) {
     return Option.getOrElse(
-      Cause.failureOption(outcome.cause),
+      Option.filter(Cause.failureOption(outcome.cause), isFlushReason),
       () => new DispatchError({ task: intent.task.name, cause: Cause.squash(outcome.cause) })
     )
   }

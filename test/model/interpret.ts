@@ -69,7 +69,7 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
       )
     case "Daemon":
       return Effect.flatMap(Deferred.make<void>(), (done) =>
-        interpret(step.block, run).pipe(
+        plainly(interpret(step.block, run)).pipe(
           Effect.ensuring(Deferred.succeed(done, void 0)),
           Effect.zipRight(Effect.never),
           Effect.forkDaemon,
@@ -87,6 +87,9 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
   }
 }
 
+/** A daemon that is interrupted is another case than one that fails: the steps draw the second. */
+const plainly = (self: Interpreted): Interpreted => Effect.catchAllCause(self, () => Effect.fail("no"))
+
 /**
  * Children for fibers side by side, each of which runs its block when the one before has, and ends when all have: so that
  * the order of what they enqueue is known, and no failure cuts a sibling short.
@@ -97,7 +100,7 @@ const inTurn = (blocks: ReadonlyArray<Block>, run: Run) =>
     yield* Deferred.succeed(gates[0]!, void 0)
     return blocks.map((block, index) =>
       Deferred.await(gates[index]!).pipe(
-        Effect.zipRight(Effect.exit(interpret(block, run))),
+        Effect.zipRight(Effect.exit(plainly(interpret(block, run)))),
         Effect.zipLeft(Deferred.succeed(gates[index + 1]!, void 0)),
         Effect.zipLeft(Deferred.await(gates[blocks.length]!)),
         Effect.flatten

@@ -9,12 +9,10 @@ interface Policy {
   readonly local: boolean
 }
 
-/** A fiber: whether it, and those that forked it, let its intents live. A daemon's own end does not touch its children. */
+/** A fiber: it, and those that forked it, must let their intents live. */
 interface Branch {
   readonly parent: Branch | undefined
-  readonly daemon: boolean
   lost: boolean
-  failed: boolean
 }
 
 interface Intent {
@@ -36,16 +34,7 @@ interface Place {
   readonly policies: ReadonlyArray<Policy>
 }
 
-const root = (): Branch => ({ parent: undefined, daemon: false, lost: false, failed: false })
-
-const lives = (branch: Branch): boolean => {
-  for (let at: Branch | undefined = branch; at !== undefined; at = at.parent) {
-    if (at.failed || (at.lost && (at === branch || !at.daemon))) {
-      return false
-    }
-  }
-  return true
-}
+const lives = (branch: Branch | undefined): boolean => branch === undefined || (!branch.lost && lives(branch.parent))
 
 /** What must leave of a program in an outermost scope, and whether the program succeeds. */
 export const expected = (program: Block): { readonly left: ReadonlyArray<number>, readonly ok: boolean } => {
@@ -81,7 +70,7 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
   ): boolean => {
     const scope: Scope = { outer, eager: options.eager, held: [] }
     const policies = options.policy === "none" ? around : [{ kind: options.policy, local: false }, ...around]
-    const ok = run(block, { scope, branch: root(), policies })
+    const ok = run(block, { scope, branch: { parent: undefined, lost: false }, policies })
     if (!ok && !options.always) {
       return false
     }
@@ -92,17 +81,18 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
           intent.branch = at.branch
           at.scope.held.push(intent)
         }
+        at.scope.held.sort((a, b) => a.id - b.id)
         return ok
       }
     }
     return dispatch(kept) && ok
   }
 
-  /** Runs a child fiber, and gives whether it succeeded. */
-  const child = (block: Block, place: Place, end: { readonly daemon: boolean, readonly lost: boolean }): boolean => {
-    const branch: Branch = { parent: place.branch, daemon: end.daemon, lost: end.lost, failed: false }
+  /** Runs a child fiber, which fails by itself or is lost for other reasons, and gives whether it succeeded. */
+  const child = (block: Block, place: Place, lost = false): boolean => {
+    const branch: Branch = { parent: place.branch, lost }
     const ok = run(block, { ...place, branch })
-    branch.failed = !ok
+    branch.lost ||= !ok
     return ok
   }
 
@@ -135,23 +125,24 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
           break
         }
         case "Lose":
-          child(step.block, place, { daemon: false, lost: true })
-          break
         case "Daemon":
-          child(step.block, place, { daemon: true, lost: true })
+          child(step.block, place, true)
           break
         case "ForkAwait":
-          child(step.block, place, { daemon: false, lost: false })
+          child(step.block, place)
           break
         case "ForkJoin":
-          if (!child(step.block, place, { daemon: false, lost: false })) {
+          if (!child(step.block, place)) {
             return false
           }
           break
         case "All":
         case "Stream": {
-          const oks = step.blocks.map((block) => child(block, place, { daemon: true, lost: false }))
-          if (oks.includes(false)) {
+          // A stream runs in a fiber of its own, which fails with its workers; so what the others did is undone too.
+          const branch: Branch = step._tag === "All" ? place.branch : { parent: place.branch, lost: false }
+          const ok = !step.blocks.map((block) => child(block, { ...place, branch })).includes(false)
+          if (!ok) {
+            branch.lost ||= step._tag === "Stream"
             return false
           }
           break

@@ -38,20 +38,20 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I2: an interruption before the dispatch is not seen",
     file: "src/internal/settle.ts",
-    from: "how.committed !== true && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))",
-    to: "false"
+    from: "!Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))\n  const kept",
+    to: "false\n  const kept"
   },
   {
     breaks: "I2: the flush hides the body's cause",
     file: "src/internal/settle.ts",
-    from: "Exit.isSuccess(exit) ? flush : Cause.sequential(exit.cause, flush)",
-    to: "flush"
+    from: "Exit.isSuccess(exit) ? flush.cause : Cause.sequential(exit.cause, flush.cause)",
+    to: "flush.cause"
   },
   {
     breaks: "I2: a failed flush is a success",
     file: "src/internal/settle.ts",
-    from: "if (settlement.failures.length === 0 && settlement.defect._tag === \"Empty\") {",
-    to: "if (settlement.defect._tag === \"Empty\") {"
+    from: "  return Exit.isSuccess(flush)\n    ? exit",
+    to: "  return Exit.isSuccess(flush) || Exit.isSuccess(exit)\n    ? exit"
   },
   {
     breaks: "I2: an interruption splits the dispatch",
@@ -142,8 +142,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I6: only the fiber that enqueued counts, not those that forked it",
     file: "src/internal/position.ts",
-    from: "  for (let at: Fork | undefined = fork; at !== undefined; at = at.parent) {",
-    to: "  for (let at: Fork | undefined = fork; at !== undefined; at = undefined) {"
+    from: "  for (let at: Fork | undefined = fork; at !== undefined; below = at, at = at.parent) {",
+    to: "  for (let at: Fork | undefined = fork; at !== undefined; below = at, at = undefined) {"
   },
   {
     breaks: "I6: the fibers that a Stream ends take the work of its workers with them",
@@ -190,8 +190,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: a rolled back transaction flushes",
     file: "src/SqlTransaction.ts",
-    from: "Effect.flatMap(settle(frame, exit, { committed: true }), (settlement) => {",
-    to: "Effect.flatMap(settle(frame, exit, { committed: true, flush: true }), (settlement) => {"
+    from: "Effect.flatMap(settle(frame, exit, { byExitAlone: true }), (settlement) => {",
+    to: "Effect.flatMap(settle(frame, exit, { byExitAlone: true, flush: true }), (settlement) => {"
   },
   {
     breaks: "I7: a refused COMMIT counts as one",
@@ -208,7 +208,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: an interruption parts the intents from their rows",
     file: "src/SqlTransaction.ts",
-    from: "Effect.flatMap(settle(frame, exit, { committed: true }), (settlement) => {",
+    from: "Effect.flatMap(settle(frame, exit, { byExitAlone: true }), (settlement) => {",
     to: "Effect.flatMap(settle(frame, exit), (settlement) => {"
   },
   {
@@ -256,8 +256,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I11: a hung executor is not bounded",
     file: "src/internal/bounded.ts",
-    from: "    duration: limit,",
-    to: "    duration: Duration.infinity,"
+    from: "Effect.sleep(limit)",
+    to: "Effect.sleep(Duration.infinity)"
   },
   {
     breaks: "a handler sees the context of whoever enqueued",
