@@ -199,10 +199,11 @@ export const open = <const Options extends ScopeOptions = {}>(
     Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
       const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options ?? {})
       scope.isResource = true
+      scope.openedAt = fiber.getFiberRef(currentPosition)
       return Effect.as(FiberRef.set(currentPosition, scope), scope)
     }),
     (scope, exit) =>
-      FiberRef.update(currentPosition, (position) => position === scope ? scope.outer : position).pipe(
+      FiberRef.update(currentPosition, (position) => position === scope ? scope.openedAt : position).pipe(
         Effect.zipRight(settle(scope, exit, { byExitAlone: true })),
         Effect.flatMap((settlement) => failureOf(scope, exit, settlement)),
         Effect.orDie

@@ -1,12 +1,14 @@
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
+import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Option, Schema } from "effect"
 import type { AirlockScope } from "effect-airlock"
-import { Airlock, HttpMiddleware, Policy, Task } from "effect-airlock"
+import { Airlock, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { serving, status } from "./support/http.js"
 import { layer, left, note } from "./support/recorder.js"
+import { insertOrder, layer as sqlite } from "./support/sqlite.js"
 
 class Teapot extends Schema.TaggedError<Teapot>()("Teapot", {}) {
   [HttpServerRespondable.symbol]() {
@@ -205,12 +207,13 @@ for (const [position, serve] of Object.entries(positions)) {
         )
         const program = Effect.gen(function*() {
           const base = yield* serving(serve(router))
+          const before = (yield* left).length
           expect(yield* status(base, "/")).toBe(204)
-          expect(yield* left).toEqual(["request"])
+          expect((yield* left).length).toBe(before + 1)
           return yield* Airlock.intents
         })
         expect(yield* program.pipe(Airlock.scoped)).toEqual([])
-        yield* Effect.exit(Airlock.scoped(Effect.zipRight(program.pipe(Effect.ignore), Effect.fail("no"))))
+        expect(yield* Effect.exit(Airlock.scoped(Effect.zipRight(program, Effect.fail("no"))))).toEqual(Exit.fail("no"))
         expect(yield* left).toEqual(["request", "request"])
       }).pipe(Effect.provide([layer(), quiet])))
 
@@ -275,6 +278,96 @@ describe("airlockWith", () => {
       const base = yield* serving(router.pipe(HttpServer.serve(HttpMiddleware.airlockWith({ policy: Policy.dropAll }))))
       expect(yield* status(base, "/")).toBe(204)
       expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("an executor carries the requests' intents, and a name is theirs in logs and errors", () =>
+    Effect.gen(function*() {
+      const carried: Array<string> = []
+      const executor = Executor.make({
+        name: "carrier",
+        dispatch: (intents) =>
+          Effect.flatMap(Effect.void, () => {
+            carried.push("carried")
+            return Effect.succeed(intents.map(() => Exit.void))
+          })
+      })
+      const names: Array<string> = []
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get(
+          "/",
+          Effect.gen(function*() {
+            yield* note("a")
+            names.push(Option.getOrThrow(yield* Airlock.current).name)
+            return HttpServerResponse.empty()
+          })
+        )
+      )
+      const base = yield* serving(
+        router.pipe(HttpServer.serve(HttpMiddleware.airlockWith({ name: "api", executor })))
+      )
+      yield* status(base, "/")
+      expect([carried, names, yield* left]).toEqual([["carried"], ["api"], []])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("a scope that middleware around opened for the request has its say", () =>
+    Effect.gen(function*() {
+      const route: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty())),
+        HttpRouter.use(HttpMiddleware.airlock)
+      )
+      const dropping = route.pipe(HttpRouter.use((app) => app.pipe(Airlock.scoped({ policy: Policy.dropAll }))))
+      expect(yield* status(yield* serving(dropping.pipe(HttpServer.serve())), "/")).toBe(204)
+      const failing = route.pipe(HttpRouter.use((app) => Effect.zipRight(app, Effect.fail("no")).pipe(Airlock.scoped)))
+      expect(yield* status(yield* serving(failing.pipe(HttpServer.serve())), "/")).toBe(500)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("a transaction for each request may stand around it, or inside it", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const route = (text: string, status: number): Router =>
+        HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/",
+            Effect.zipRight(
+              insertOrder(text).pipe(Effect.provideService(SqlClient.SqlClient, sql)),
+              Effect.zipRight(note(text), HttpServerResponse.empty({ status }))
+            )
+          )
+        )
+      const around = route("around", 200).pipe(
+        HttpRouter.use(HttpMiddleware.airlock),
+        HttpRouter.use(sql.withTransaction)
+      )
+      const inside = route("inside", 200).pipe(
+        HttpRouter.use(sql.withTransaction),
+        HttpRouter.use(HttpMiddleware.airlock)
+      )
+      const refused = route("refused", 409).pipe(
+        HttpRouter.use(HttpMiddleware.airlock),
+        HttpRouter.use(sql.withTransaction)
+      )
+      for (const [router, expected] of [[around, 200], [inside, 200], [refused, 409]] as const) {
+        expect(yield* status(yield* serving(router.pipe(HttpServer.serve())), "/")).toBe(expected)
+      }
+      expect(yield* left).toEqual(["around", "inside"])
+    }).pipe(Effect.provide([sqlite, quiet])))
+
+  it.scopedLive("placed twice with a mounted router and a scope between, the outer placement decides", () =>
+    Effect.gen(function*() {
+      const inner: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/deep", Effect.zipRight(note("a"), HttpServerResponse.empty())),
+        HttpRouter.use(HttpMiddleware.airlock),
+        HttpRouter.use(Airlock.scoped)
+      )
+      const router = HttpRouter.empty.pipe(HttpRouter.mount("/api", inner))
+      const refusing = HttpMiddleware.airlockWith({ shouldFlush: () => false })
+      expect(yield* status(yield* serving(router.pipe(HttpServer.serve(refusing))), "/api/deep")).toBe(204)
+      expect(yield* left).toEqual([])
+      expect(yield* status(yield* serving(router.pipe(HttpServer.serve(HttpMiddleware.airlock))), "/api/deep")).toBe(
+        204
+      )
+      expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide([layer(), quiet])))
 
   it.scopedLive("placed twice, the outer placement decides in the end", () =>

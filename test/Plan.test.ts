@@ -70,11 +70,7 @@ describe("a plan", () => {
         return [yield* scope.plan, yield* scope.plan]
       }).pipe(Airlock.scoped({ policy: Policy.limit(2), name: "limited" }))
       expect(plans.map(Plan.outline)).toEqual(
-        Array(2).fill([
-          "dispatch Note",
-          "dispatch Note",
-          "drop     Note by limit: only 2 may leave"
-        ])
+        Array.from(plans, () => ["dispatch Note", "dispatch Note", "drop     Note by limit: only 2 may leave"])
       )
       expect(yield* left).toEqual(["a", "b"])
     }).pipe(Effect.provide(layer())))

@@ -131,7 +131,7 @@ class Seat {
   private busy = false
   /** The FiberRefs of the fiber: as it came, and as they are while it is seated. */
   private readonly before: FiberRefs.FiberRefs
-  private seated: FiberRefs.FiberRefs | undefined
+  private seated: unknown
   readonly back: Effect.Effect<void>
 
   constructor(
@@ -194,7 +194,7 @@ class Seat {
   private isUnused(): boolean {
     const { finalizers, scope } = this
     return scope !== undefined && finalizers !== undefined && !scope.touched && scope.buffer.length === 0 &&
-      hasNoFinalizers(finalizers) && this.seated === this.fiber.getFiberRefs() && this.turn === currentTurn()
+      hasNoFinalizers(finalizers) && this.seated === refsOf(this.fiber) && this.turn === currentTurn()
   }
 
   private take(registration: Registration, { cascade }: IntentRecord): Effect.Effect<void> {
@@ -215,7 +215,7 @@ class Seat {
         return Effect.map(
           standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),
           () => {
-            this.seated = this.fiber.getFiberRefs()
+            this.seated = refsOf(this.fiber)
           }
         )
       })
@@ -279,6 +279,12 @@ const handle = (registration: Registration, intent: IntentRecord): Effect.Effect
     return Effect.die(defect)
   }
 }
+
+/**
+ * The FiberRefs of a fiber, which are another object after each change. `getFiberRefs` gives a new object each time; where
+ * the field behind it is not there, no two are the same, which costs only time.
+ */
+const refsOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): unknown => "_fiberRefs" in fiber ? fiber._fiberRefs : {}
 
 /**
  * Whether no finalizer was added. `Effect.forkIn` reads the same fields of Effect's own Scope; where they are not what

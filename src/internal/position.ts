@@ -36,10 +36,12 @@ export interface Fork {
   readonly parent: Fork | undefined
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   daemon: boolean
+  /** Whether another fiber has joined it, and so made its work part of its own. */
+  joined: boolean
 }
 
 /** @internal */
-export const rootFork = (): Fork => ({ parent: undefined, fiber: undefined, daemon: false })
+export const rootFork = (): Fork => ({ parent: undefined, fiber: undefined, daemon: false, joined: false })
 
 const forkPosition = (position: Position | undefined): Position | undefined => {
   if (position === undefined || position.scope === undefined || position.scope.settlement !== undefined) {
@@ -54,13 +56,12 @@ const forkPosition = (position: Position | undefined): Position | undefined => {
   return {
     scope: position.scope,
     policies: position.policies,
-    fork: { parent: position.fork, fiber: undefined, daemon: false }
+    fork: { parent: position.fork, fiber: undefined, daemon: false, joined: false }
   }
 }
 
 /**
- * A handle that is set by `Effect.locally`, and never joined back into a parent: two fibers share the scope, not the
- * value. Global, so that two copies of this package in one process see the same scopes.
+ * A handle that is set for a region, and never joined back into a parent: two fibers share the scope, not the value. Global, so that two copies of this package in one process see the same scopes.
  *
  * @internal
  */
@@ -69,7 +70,12 @@ export const currentPosition: FiberRef.FiberRef<Position | undefined> = globalVa
   () =>
     FiberRef.unsafeMake<Position | undefined>(undefined, {
       fork: forkPosition,
-      join: (parent) => parent
+      join: (parent, child) => {
+        if (child !== undefined) {
+          child.fork.joined = true
+        }
+        return parent
+      }
     })
 )
 
@@ -112,8 +118,8 @@ const fateOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
  * What became of the branch of fibers that an intent was enqueued in, seen from the fiber that settles.
  *
  * The fiber that enqueued must have ended well, and so must those that forked it, for its work was part of theirs. But
- * a daemon that only forked other daemons for it may have been interrupted: so a Stream ends the fibers that feed its
- * workers.
+ * a daemon that only forked other daemons for it, and joined none, may have been interrupted: so a Stream ends the fibers
+ * that feed its workers.
  *
  * @internal
  */
@@ -122,7 +128,7 @@ export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, u
   for (let at: Fork | undefined = fork; at !== undefined; below = at, at = at.parent) {
     if (at.fiber !== undefined && at.fiber !== settling) {
       const fate = fateOf(at.fiber)
-      const excused = fate === "interrupted" && at.daemon && below?.daemon === true
+      const excused = fate === "interrupted" && at.daemon && below?.daemon === true && !below.joined
       if (fate !== "kept" && !excused) {
         return fate
       }
@@ -140,7 +146,7 @@ export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Positio
   let position = fiber.getFiberRef(currentPosition)
   // A scope that was opened as a resource can be closed in any order, and by any fiber: one that is closed is not there.
   while (position?.scope?.isResource === true && position.scope.settlement !== undefined) {
-    position = position.scope.outer
+    position = position.scope.openedAt
   }
   const service: unknown = fiber.currentContext.unsafeMap.get("effect-airlock/AirlockScope")
   if (!isScope(service) || service.settlement !== undefined || position?.isPolicy === true) {

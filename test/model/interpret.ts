@@ -103,6 +103,8 @@ const inTurn = (blocks: ReadonlyArray<Block>, run: Run) =>
         Effect.zipRight(Effect.exit(plainly(interpret(block, run)))),
         Effect.zipLeft(Deferred.succeed(gates[index + 1]!, void 0)),
         Effect.zipLeft(Deferred.await(gates[blocks.length]!)),
+        // One that fails has its siblings interrupted: those that succeeded have ended by then.
+        Effect.tap((exit) => Exit.isFailure(exit) ? Effect.repeatN(Effect.yieldNow(), 50) : Effect.void),
         Effect.flatten
       )
     )

@@ -81,10 +81,24 @@ is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFnWith(
 
 // @ts-expect-error an option that is not there
 Airlock.scoped({ polcy: Policy.dropAll })
+// @ts-expect-error nor beside one that is
+Airlock.scoped({ name: "migration", polcy: Policy.dropAll })
+// @ts-expect-error nor of a scope that is opened
+Airlock.open({ name: "migration", polcy: Policy.dropAll })
+// @ts-expect-error nor of the middleware
+HttpMiddleware.airlockWith({ name: "api", shouldflush: () => true })
 
 is<Effect.Effect<number, "oops", Service | Airlock.Airlock>>()(
   program.pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()), Effect.scoped)
 )
+
+// A policy may need services: they are those of the scope that it is given to.
+const policyNeeds = Policy.make({ name: "needs", allows: () => Effect.as(Service, true as const) })
+is<Effect.Effect<void, AirlockError.FlushError, Service | Airlock.Airlock>>()(
+  Effect.void.pipe(Airlock.scoped({ policy: policyNeeds }))
+)
+is<Effect.Effect<void, never, Service>>()(Effect.void.pipe(Airlock.withPolicy(policyNeeds)))
+is<Layer.Layer<Policy.CurrentPolicy, never, Service>>()(Policy.layer(policyNeeds))
 
 // ---------------------------------------------------------------- unchecked gives the check up
 
