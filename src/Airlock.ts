@@ -10,7 +10,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -25,7 +24,7 @@ import * as internal from "./internal/enqueue.js"
 import { HandlerRegistry } from "./internal/handlers.js"
 import { openRoot, openScope } from "./internal/open.js"
 import { extend } from "./internal/policyChain.js"
-import { currentPosition, exitWithin, locally, positionOf, rootFork } from "./internal/position.js"
+import { enter, exitWithin, leave, locally, positionOf, rootFork } from "./internal/position.js"
 import type { Scope } from "./internal/scope.js"
 import { failureOf, giveBack, settle } from "./internal/settle.js"
 import type { Plan } from "./Plan.js"
@@ -198,12 +197,10 @@ export const open = <const Options extends ScopeOptions = {}>(
   Effect.acquireRelease(
     Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
       const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options ?? {})
-      scope.isResource = true
-      scope.openedAt = fiber.getFiberRef(currentPosition)
-      return Effect.as(FiberRef.set(currentPosition, scope), scope)
+      return Effect.as(enter(fiber, scope), scope)
     }),
     (scope, exit) =>
-      FiberRef.update(currentPosition, (position) => position === scope ? scope.openedAt : position).pipe(
+      leave(scope).pipe(
         Effect.zipRight(settle(scope, exit, { byExitAlone: true })),
         Effect.flatMap((settlement) => failureOf(scope, exit, settlement)),
         Effect.orDie

@@ -12,13 +12,15 @@ import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import type { AirlockScope, Exact, OptionsContext } from "./AirlockScope.js"
 import type { Executor } from "./Executor.js"
 import { Airlock } from "./internal/airlock.js"
 import { openScope } from "./internal/open.js"
-import { exitWithin } from "./internal/position.js"
+import { enter } from "./internal/position.js"
 import type { Scope } from "./internal/scope.js"
-import { failureOf, settle } from "./internal/settle.js"
+import { failureOf, settle, settleEmpty } from "./internal/settle.js"
 import type { Policy } from "./Policy.js"
 
 export * from "@effect/platform/HttpMiddleware"
@@ -53,30 +55,47 @@ export const airlockWith =
     app: HttpApp.Default<E, R>
   ): HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock | OptionsContext<Options>> => {
     const { shouldFlush, ...scopeOptions }: AirlockHttpOptions = options
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime((fiber) => {
-        const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
-        const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
-        // The fiber of a request may stand in a scope that the server was built in: that one must not be fed. One that was
-        // opened for this request, by middleware around or by a transaction a request, has the say that it should.
-        const scope = openScope(fiber, airlock, scopeOptions, (parent) => isOf(parent, request.source))
-        scope.request = request
-        const settleFor = settleBefore(scope, shouldFlush)
-        // Given to `HttpServer.serve`, a middleware ends only after the response was sent: there, this handler is what
-        // settles in time. On a route it is the exit below. Whoever comes second finds the scope settled.
-        const handled = Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))
-        return Effect.flatMap(exitWithin(handled, fiber, scope), (exit) => {
-          if (scope.settlement !== undefined) {
-            return exit
-          }
-          return Exit.isSuccess(exit)
-            ? settleFor(request, exit.value)
-            : Effect.flatMap(HttpServerError.causeResponse(exit.cause), ([response]) =>
-              Effect.zipRight(settleFor(request, response), exit))
-        })
-      })
+    return Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
+      RuntimeFlags.interruptible(runtimeFlags)
+        ? Effect.uninterruptibleMask((restore) => inScope(restore(app), fiber, scopeOptions, shouldFlush, false))
+        : inScope(app, fiber, scopeOptions, shouldFlush, true)
     )
   }
+
+/** For an uninterruptible region. */
+const inScope = <E, R>(
+  app: HttpApp.Default<E, R>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  options: Omit<AirlockHttpOptions, "shouldFlush">,
+  shouldFlush: AirlockHttpOptions["shouldFlush"],
+  mayBeServer: boolean
+): HttpApp.Default<E, Exclude<R, AirlockScope>> => {
+  const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+  const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+  // The fiber of a request may stand in a scope that the server was built in: that one must not be fed. One that was
+  // opened for this request, by middleware around or by a transaction a request, has the say that it should.
+  const scope = openScope(fiber, airlock, options, (parent) => isOf(parent, request.source))
+  scope.request = request
+  const settleFor = settleBefore(scope, shouldFlush)
+  // Given to `HttpServer.serve`, where nothing can be interrupted, a middleware ends only after the response was sent:
+  // there, this handler is what settles in time. On a route it is the end of the app below. Whoever comes second finds the
+  // scope settled.
+  const handled = mayBeServer ? Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => app) : app
+  return Effect.flatMap(
+    enter(fiber, scope),
+    () =>
+      Effect.matchCauseEffect(handled as HttpApp.Default<E, Exclude<R, AirlockScope>>, {
+        onSuccess: (response) => settleFor(request, response),
+        onFailure: (cause) =>
+          scope.settlement !== undefined
+            ? Effect.failCause(cause)
+            : Effect.flatMap(
+              HttpServerError.causeResponse(cause),
+              ([response]) => Effect.zipRight(settleFor(request, response), Effect.failCause(cause))
+            )
+      })
+  )
+}
 
 /**
  * Makes each request a scope. It settles before the response is sent, wherever the middleware stands (given to
@@ -124,8 +143,8 @@ const settleBefore = (scope: Scope, shouldFlush: AirlockHttpOptions["shouldFlush
     return Effect.succeed(response)
   }
   const flush = shouldFlush === undefined ? response.status < 400 : () => shouldFlush(request, response)
-  if (scope.buffer.length === 0) {
-    return Effect.as(settle(scope, Exit.succeed(response), { flush }), response)
+  if (typeof flush === "boolean" && settleEmpty(scope, flush) !== undefined) {
+    return Effect.succeed(response)
   }
   return Effect.uninterruptible(
     Effect.flatMap(settle(scope, Exit.succeed(response), { flush }), (settlement) => {

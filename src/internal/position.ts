@@ -144,9 +144,9 @@ export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, u
  */
 export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Position | undefined => {
   let position = fiber.getFiberRef(currentPosition)
-  // A scope that was opened as a resource can be closed in any order, and by any fiber: one that is closed is not there.
-  while (position?.scope?.isResource === true && position.scope.settlement !== undefined) {
-    position = position.scope.openedAt
+  // Only for the fiber that entered: one that it forked, and that is late, is to be told so.
+  while (position !== undefined && position === position.scope && position.scope.entered && isSettled(position.scope)) {
+    position = position.scope.enteredFrom
   }
   const service: unknown = fiber.currentContext.unsafeMap.get("effect-airlock/AirlockScope")
   if (!isScope(service) || service.settlement !== undefined || position?.isPolicy === true) {
@@ -162,6 +162,8 @@ export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Positio
     fork: service.fork
   }
 }
+
+const isSettled = (scope: Scope): boolean => scope.settlement !== undefined
 
 const isInside = (scope: Scope, outer: Scope): boolean => {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.outer?.scope) {
@@ -227,6 +229,21 @@ export const exitWithin = <A, E, R>(
 const maxNesting = 16
 
 let nesting = 0
+
+/**
+ * Lets a fiber enter a scope for good: when that has settled, the fiber stands where it stood before. Saves the way back.
+ *
+ * @internal
+ */
+export const enter = (fiber: Fiber.RuntimeFiber<unknown, unknown>, scope: Scope): Effect.Effect<void> => {
+  scope.entered = true
+  scope.enteredFrom = fiber.getFiberRef(currentPosition)
+  return FiberRef.set(currentPosition, scope)
+}
+
+/** @internal */
+export const leave = (scope: Scope): Effect.Effect<void> =>
+  FiberRef.update(currentPosition, (position) => position === scope ? scope.enteredFrom : position)
 
 /**
  * Starts an Effect at once, in a fiber of its own that stands at a position and is as uninterruptible as the caller. What

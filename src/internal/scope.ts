@@ -27,9 +27,9 @@ export class Scope implements ScopeView, Position {
   readonly fork: Fork = rootFork()
   readonly buffer: Array<IntentRecord> = []
   state: ScopeState = "open"
-  /** Whether it was opened as a resource, to be closed by whoever closes that; and where its fiber stood before. */
-  isResource = false
-  openedAt: Position | undefined = undefined
+  /** Whether its fiber entered it for good, to stand where it stood before as soon as it has settled. */
+  entered = false
+  enteredFrom: Position | undefined = undefined
   /** Whether the fiber that opened it was interrupted already: then it is there for the cleanup. */
   openedInterrupted = false
   /** Whether anyone may hold on to this scope: a fork, a scope inside it, a captured runtime. */

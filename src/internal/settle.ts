@@ -57,6 +57,9 @@ const settled = (
   defect: Cause.Cause<never> = Cause.empty
 ): Settlement => ({ state, failures, defect })
 
+const nothingLeft = settled("flushed")
+const nothingKept = settled("discarded")
+
 /**
  * Settles a scope, once: whoever comes second gets what the first one got.
  *
@@ -75,8 +78,11 @@ export const settle = (
       scope.latecomers ??= Deferred.unsafeMake<Settlement>(fiber.id())
       return Deferred.await(scope.latecomers)
     }
-    if (scope.buffer.length === 0 && scope.options.shouldFlush === undefined && typeof how.flush !== "function") {
-      return Effect.succeed(finish(scope, settled((how.flush ?? Exit.isSuccess(exit)) ? "flushed" : "discarded")))
+    if (typeof how.flush !== "function") {
+      const settlement = settleEmpty(scope, how.flush ?? Exit.isSuccess(exit))
+      if (settlement !== undefined) {
+        return Effect.succeed(settlement)
+      }
     }
     scope.state = "settling"
     return Effect.suspend(() => steps(scope, exit, how, fiber)).pipe(
@@ -84,6 +90,16 @@ export const settle = (
       Effect.map((settlement) => finish(scope, settlement))
     )
   })
+
+/**
+ * Settles a scope that holds nothing, where nobody wants to be asked: at once, without an Effect.
+ *
+ * @internal
+ */
+export const settleEmpty = (scope: Scope, flush: boolean): Settlement | undefined =>
+  scope.state === "open" && scope.buffer.length === 0 && scope.options.shouldFlush === undefined
+    ? finish(scope, flush ? nothingLeft : nothingKept)
+    : undefined
 
 /** Step 7. */
 const finish = (scope: Scope, settlement: Settlement): Settlement => {

@@ -172,8 +172,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: settles after the response was sent",
     file: "src/HttpMiddleware.ts",
-    from: "Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => restore(app))",
-    to: "restore(app)"
+    from: "mayBeServer ? Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => app) : app",
+    to: "app"
   },
   {
     breaks: "HTTP: the status does not decide",
@@ -184,8 +184,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: a failure on a route does not count by its response",
     file: "src/HttpMiddleware.ts",
-    from: "Effect.zipRight(settleFor(request, response), exit))",
-    to: "Effect.zipRight(settleFor(request, HttpServerResponse.setStatus(response, 500)), exit))"
+    from: "Effect.zipRight(settleFor(request, response), Effect.failCause(cause)))",
+    to: "Effect.zipRight(settleFor(request, { ...response, status: 500 }), Effect.failCause(cause)))"
   },
   {
     breaks: "I7: a rolled back transaction flushes",
