@@ -13,6 +13,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import type { AirlockScope, Exact, OptionsContext } from "./AirlockScope.js"
 import type { Executor } from "./Executor.js"
@@ -80,7 +82,7 @@ const inScope = <E, R>(
   // Given to `HttpServer.serve`, where nothing can be interrupted, a middleware ends only after the response was sent:
   // there, this handler is what settles in time. On a route it is the end of the app below. Whoever comes second finds the
   // scope settled.
-  const handled = mayBeServer ? Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => app) : app
+  const handled = mayBeServer ? Effect.flatMap(appendHandler(fiber, settleFor), () => app) : app
   return Effect.flatMap(
     enter(fiber, scope),
     () =>
@@ -133,6 +135,12 @@ const isOf = (scope: Scope, source: unknown): boolean => {
   }
   return false
 }
+
+/** As `HttpApp.appendPreResponseHandler`, with less to do where it is the first. */
+const appendHandler = (fiber: Fiber.RuntimeFiber<unknown, unknown>, handler: HttpApp.PreResponseHandler) =>
+  Option.isNone(fiber.getFiberRef(HttpApp.currentPreResponseHandlers))
+    ? FiberRef.set(HttpApp.currentPreResponseHandlers, Option.some(handler))
+    : HttpApp.appendPreResponseHandler(handler)
 
 const settleBefore = (scope: Scope, shouldFlush: AirlockHttpOptions["shouldFlush"]) =>
 (

@@ -172,7 +172,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: settles after the response was sent",
     file: "src/HttpMiddleware.ts",
-    from: "mayBeServer ? Effect.flatMap(HttpApp.appendPreResponseHandler(settleFor), () => app) : app",
+    from: "mayBeServer ? Effect.flatMap(appendHandler(fiber, settleFor), () => app) : app",
     to: "app"
   },
   {
@@ -301,5 +301,95 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: "src/internal/position.ts",
     from: "  Symbol.for(\"effect-airlock/currentPosition\"),",
     to: "  Symbol(\"effect-airlock/currentPosition\"),"
+  },
+  {
+    breaks: "I2: an interruption ends the wait for a dispatch",
+    file: "src/internal/bounded.ts",
+    from: "      : waiting\n",
+    to: "      : Effect.interruptible(waiting)\n"
+  },
+  {
+    breaks: "I2: a scope of the cleanup discards",
+    file: "src/internal/settle.ts",
+    from: "how.byExitAlone !== true && !scope.openedInterrupted &&",
+    to: "how.byExitAlone !== true &&"
+  },
+  {
+    breaks: "I4: the policies of two Layers replace each other",
+    file: "src/Policy.ts",
+    from: "return around === undefined ? provide(policy, context) : all(provide(policy, context), around)",
+    to: "return provide(policy, context)"
+  },
+  {
+    breaks: "I5: captured intents stand in the order of their capture",
+    file: "src/internal/settle.ts",
+    from: "      if (isLate) {",
+    to: "      if (isLate && ancestor.buffer.length < 0) {"
+  },
+  {
+    breaks: "I6: a worker that was joined is excused with the fibers that a Stream ends",
+    file: "src/internal/position.ts",
+    from: "below?.daemon === true && !below.joined",
+    to: "below?.daemon === true"
+  },
+  {
+    breaks: "I7: what is written beside a savepoint is kept when that is undone",
+    file: "src/internal/settle.ts",
+    from: "isRolledBack(intent.beside) ? \"failed\" : fateOfBranch(intent.fork, fiber)",
+    to: "fateOfBranch(intent.fork, fiber)"
+  },
+  {
+    breaks: "I7: a transaction that SQLite rolled back by itself counts as committed",
+    file: "src/SqlTransaction.ts",
+    from: "Effect.as(Effect.ignore(run(connection, \"ROLLBACK\")), error)",
+    to: "Effect.as(Effect.ignore(run(connection, \"ROLLBACK\")), undefined)"
+  },
+  {
+    breaks: "I7: an unknown COMMIT counts as one",
+    file: "src/SqlTransaction.ts",
+    from: "{ onFailure: () => error, onSuccess: () => error }",
+    to: "{ onFailure: () => error, onSuccess: () => error }).pipe(Effect.catchAll(() => Effect.succeed(undefined))"
+  },
+  {
+    breaks: "I7: a savepoint that outlived its transaction undoes another one's work",
+    file: "src/SqlTransaction.ts",
+    from: "parent === undefined || parent.state === \"open\"\n",
+    to: "parent === undefined || parent.id > 0\n"
+  },
+  {
+    breaks: "I11: a cascade has no end",
+    file: "src/internal/enqueue.ts",
+    from: "cascade.depth >= scope.maxCascade",
+    to: "cascade.depth < 0"
+  },
+  {
+    breaks: "I11: a deep cascade overflows the stack",
+    file: "src/internal/position.ts",
+    from: "immediate: nesting <= maxNesting",
+    to: "immediate: true"
+  },
+  {
+    breaks: "a plan lets an independent scope leave",
+    file: "src/internal/open.ts",
+    from: "(options.independent === true && !scope.planning)",
+    to: "options.independent === true"
+  },
+  {
+    breaks: "what was not approved leaves",
+    file: "src/internal/settle.ts",
+    from: "    if (!approved) {",
+    to: "    if (!approved && allowed.length === 0) {"
+  },
+  {
+    breaks: "handlers of one batch share their FiberRefs",
+    file: "src/internal/handlers.ts",
+    from: "this.seated === refsOf(this.fiber) &&",
+    to: ""
+  },
+  {
+    breaks: "HTTP: a scope that was opened for the request is not seen",
+    file: "src/internal/open.ts",
+    from: "  inner.requestSource = requestSourceIn(context)\n",
+    to: ""
   }
 ]
