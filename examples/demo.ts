@@ -210,5 +210,9 @@ if (argument === -1) {
   NodeRuntime.runMain(demo.pipe(Effect.scoped, Effect.provide(NodeContext.layer)), { disablePrettyLogger: true })
 } else {
   const port = Number(process.argv[argument + 1] ?? 3000)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    process.stderr.write(`--serve takes a port, not ${process.argv[argument + 1]}\n`)
+    process.exit(1)
+  }
   NodeRuntime.runMain(serve(port).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
 }

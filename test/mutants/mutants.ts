@@ -13,8 +13,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I1: the handler runs at the enqueue",
     file: "src/internal/enqueue.ts",
-    from: "  scope.buffer.push(intent)\n  return Effect.succeed(intent.id)",
-    to: "  return Effect.as(scope.airlock.handlers.run([intent], () => false), intent.id)"
+    from: "  buffer.push(intent)\n  return (buffer.length & 0x3ff) === 0",
+    to:
+      "  return (intent.depth >= 0) ? Effect.as(scope.airlock.handlers.run([intent], () => false), intent.id) : (buffer.length & 0x3ff) === 0"
   },
   {
     breaks: "I2: a failed scope flushes too",
@@ -75,13 +76,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I4: the inner scope's policy is dropped on capture",
     file: "src/internal/open.ts",
-    from: "const policies = extend(extendOnce(position.policies, policyIn(fiber.currentContext)), options.policy)",
-    to: "const policies = position.policies"
+    from:
+      "const policies = extend(extendOnce(position!.policies, policyIn(context), context), options.policy, context)",
+    to: "const policies = position!.policies"
   },
   {
     breaks: "I4: a region's policy does not reach an independent scope",
     file: "src/internal/policyChain.ts",
-    from: "return chain.local ? extend(outer, chain.policy, true) : outer",
+    from: "return chain.local ? extend(outer, chain.policy, chain.context, true) : outer",
     to: "return outer"
   },
   {
@@ -100,8 +102,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I4: a refused enqueue stays in the buffer",
     file: "src/internal/enqueue.ts",
-    from: "      ? askOnEnqueue(intent).pipe(",
-    to: "      ? Effect.zipRight(Effect.sync(() => scope.buffer.push(intent)), askOnEnqueue(intent)).pipe("
+    from: "      ? askOnEnqueue(scope, intent).pipe(",
+    to: "      ? Effect.zipRight(Effect.sync(() => scope.buffer.push(intent)), askOnEnqueue(scope, intent)).pipe("
   },
   {
     breaks: "I4: a failing policy lets everything through",
@@ -118,8 +120,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I5: the inner scope dispatches by itself",
     file: "src/internal/open.ts",
-    from: "if (position?.scope === undefined || options.independent === true || !mayBeParent(position.scope)) {",
-    to: "if (position !== undefined || options.independent === true) {"
+    from: "if (scope === undefined || (options.independent",
+    to: "if (position !== undefined || scope === undefined || (options.independent"
   },
   {
     breaks: "I6: the loser's intents are kept",
@@ -184,8 +186,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: a failure on a route does not count by its response",
     file: "src/HttpMiddleware.ts",
-    from: "Effect.zipRight(settleFor(request, response), Effect.failCause(cause)))",
-    to: "Effect.zipRight(settleFor(request, { ...response, status: 500 }), Effect.failCause(cause)))"
+    from: "([response]) => Effect.zipRight(settleFor(request, response), Effect.failCause(cause))",
+    to: "() => Effect.zipRight(settle(scope, Exit.failCause(cause)), Effect.failCause(cause))"
   },
   {
     breaks: "I7: a rolled back transaction flushes",
@@ -202,8 +204,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: a refused COMMIT leaves the transaction open",
     file: "src/SqlTransaction.ts",
-    from: "Effect.matchEffect(connection.executeUnprepared(\"ROLLBACK\", [], undefined), {",
-    to: "Effect.matchEffect(Effect.void, {"
+    from: "Effect.mapBoth(run(connection, \"ROLLBACK\"), {",
+    to: "Effect.mapBoth(Effect.void, {"
   },
   {
     breaks: "I7: an interruption parts the intents from their rows",
@@ -214,8 +216,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: savepoints side by side undo each other's work",
     file: "src/SqlTransaction.ts",
-    from: "return parent.turns.withPermits(1)(savepoint)",
-    to: "return savepoint"
+    from: "parent.turns ??= Effect.unsafeMakeSemaphore(1)",
+    to: "parent.turns ??= Effect.unsafeMakeSemaphore(2)"
   },
   {
     breaks: "I7: something goes past a transaction early",
@@ -226,14 +228,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: an unseen transaction is not noticed",
     file: "src/internal/enqueue.ts",
-    from: "    if (transaction !== undefined && frameOf(transaction, position) === undefined) {\n      return misuse(",
-    to: "    if (transaction === position) {\n      return misuse("
+    from: "    if (transaction !== undefined && frame === undefined) {\n      return misuse(",
+    to: "    if (transaction !== undefined && frame === scope) {\n      return misuse("
   },
   {
     breaks: "I7: a savepoint of an unseen transaction counts as seen",
     file: "src/SqlTransaction.ts",
-    from: "frame.transaction = isSeen ? transactionIn(fiber.currentContext) : undefined",
-    to: "frame.transaction = transactionIn(fiber.currentContext)"
+    from: "if (around === undefined || parent !== undefined) {",
+    to: "if (around !== frame) {"
   },
   {
     breaks: "I9: a failing dispatch swallows the rest",
@@ -250,8 +252,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I11: a scope holds more than it may",
     file: "src/internal/enqueue.ts",
-    from: "if (scope.buffer.length >= scope.maxIntents) {",
-    to: "if (scope.buffer.length > scope.maxIntents) {"
+    from: "if (buffer.length >= scope.maxIntents) {",
+    to: "if (buffer.length > scope.maxIntents) {"
   },
   {
     breaks: "I11: a hung executor is not bounded",
@@ -262,9 +264,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "a handler sees the context of whoever enqueued",
     file: "src/internal/handlers.ts",
-    from: "return moveTo(scope, Context.add(registration.context, EffectScope.Scope, finalizers))",
+    from: "standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),",
     to:
-      "return Effect.flatMap(Effect.context<never>(), (context) => moveTo(scope, Context.merge(context, Context.add(registration.context, EffectScope.Scope, finalizers))))"
+      "standAt(this.before, scope, Context.merge(this.fiber.currentContext, Context.add(registration.context, EffectScope.Scope, finalizers))),"
   },
   {
     breaks: "a handler's scope is left to the next one, used or not",
@@ -275,14 +277,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "a handler's scope is left to the next one after other code has run",
     file: "src/internal/handlers.ts",
-    from: "hasNoFinalizers(finalizers) && this.turn === currentTurn()",
-    to: "hasNoFinalizers(finalizers)"
+    from: "this.seated === refsOf(this.fiber) && this.turn === currentTurn()",
+    to: "this.seated === refsOf(this.fiber)"
   },
   {
     breaks: "a handler's resources are left to the next one",
     file: "src/internal/handlers.ts",
-    from: "hasNoFinalizers(finalizers) && this.turn",
-    to: "this.turn"
+    from: "hasNoFinalizers(finalizers) && this.seated",
+    to: "this.seated"
   },
   {
     breaks: "a handler's Layer does not wait for its runs",

@@ -40,12 +40,11 @@ const passes = (directory: string): Promise<boolean> =>
     })
   })
 
+const isApplicable = ({ file, from }: Mutant): boolean => readFileSync(file, "utf8").split(from).length === 2
+
 const survives = async (directory: string, { file, from, to }: Mutant): Promise<boolean> => {
   const path = join(directory, file)
   const original = readFileSync(path, "utf8")
-  if (original.split(from).length !== 2) {
-    throw new Error(`this must stand exactly once in ${file}:\n${from}`)
-  }
   writeFileSync(path, original.replace(from, () => to))
   try {
     return await passes(directory)
@@ -56,6 +55,10 @@ const survives = async (directory: string, { file, from, to }: Mutant): Promise<
 
 const words = process.argv.slice(2)
 const chosen = mutants.filter(({ breaks }) => words.length === 0 || words.some((word) => breaks.includes(word)))
+const stale = mutants.filter((mutant) => !isApplicable(mutant))
+if (stale.length > 0) {
+  throw new Error(`what these replace must stand exactly once:\n${stale.map(({ breaks }) => breaks).join("\n")}`)
+}
 const survivors: Array<string> = []
 const queue = [...chosen]
 

@@ -5,7 +5,7 @@
  */
 import { build } from "esbuild"
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -45,6 +45,8 @@ try {
           "@effect/sql",
           "@effect/sql-sqlite-node",
           "@effect/experimental",
+          "@effect/vitest",
+          "vitest",
           "typescript",
           "@types/node"
         ].map(version)),
@@ -53,6 +55,12 @@ try {
     })
   )
   run(project, "npm", "install", "--no-fund", "--no-audit", "--loglevel", "error")
+
+  for (const name of ["src", "test", "vitest.config.ts"]) {
+    cpSync(name, join(project, "repository", name), { recursive: true })
+  }
+  run(join(project, "repository"), "npx", "vitest", "run", "test/SqlTransaction.test.ts")
+  say("the tests of SQL transactions pass on the driver as it is on npm")
 
   const [, example] = readFileSync("README.md", "utf8").match(/^```ts\n([\s\S]*?)^```$/m)!
   const main = `${example}
