@@ -6,6 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import { PolicyViolation } from "./AirlockError.js"
@@ -282,20 +283,40 @@ export const all = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
     onEnqueue: enqueued.length === 0
       ? undefined
       : (intent) => Effect.forEach(enqueued, (onEnqueue) => onEnqueue(intent), { discard: true }),
-    allows: asked.length === 0 ?
-      undefined :
-      Effect.map(Effect.all(asked), (deciders) =>
-        Effect.fnUntraced(function*(intent: Intent) {
-          for (const decide of deciders) {
-            const decision = yield* decide(intent)
-            if (decision !== true) {
-              return decision
-            }
-          }
-          return true as const
-        }))
+    allows: asked.length === 0
+      ? undefined
+      : Effect.map(Effect.all(asked), (deciders) => (intent) => decideInTurn(deciders, intent, 0))
   }
 }
+
+const decideInTurn = <R>(
+  deciders: ReadonlyArray<Decide<R>>,
+  intent: Intent,
+  from: number
+): Effect.Effect<Decision, never, R> => {
+  for (let i = from; i < deciders.length; i++) {
+    const asked = deciders[i]!(intent)
+    if (!isDecided(asked)) {
+      return Effect.flatMap(
+        asked,
+        (decision) => decision === true ? decideInTurn(deciders, intent, i + 1) : Effect.succeed(decision)
+      )
+    }
+    if (asked.value !== true) {
+      return asked
+    }
+  }
+  return allow
+}
+
+/**
+ * Whether a policy has decided without an Effect's help, as most do.
+ *
+ * @internal
+ */
+export const isDecided = (
+  asked: Effect.Effect<Decision, never, unknown>
+): asked is Exit.Success<Decision, never> => Exit.isExit(asked) && asked._tag === "Success"
 
 /**
  * Lets an intent leave if at least one of these policies does; with none given, nothing leaves.
@@ -385,5 +406,8 @@ const provide = <R>({ allows, name, onEnqueue }: Policy<R>, context: Context.Con
   name,
   onEnqueue: onEnqueue && ((intent) => Effect.provide(onEnqueue(intent), context)),
   allows: allows &&
-    Effect.map(Effect.provide(allows, context), (decide) => (intent) => Effect.provide(decide(intent), context))
+    Effect.map(Effect.provide(allows, context), (decide) => (intent) => {
+      const asked = decide(intent)
+      return isDecided(asked) ? asked : Effect.provide(asked, context)
+    })
 })

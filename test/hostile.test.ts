@@ -77,6 +77,41 @@ describe("an interruption while a scope settles", () => {
     }).pipe(Effect.provide(layer())))
 })
 
+describe("an interruption at every step", () => {
+  it.effect("of enqueue, policies, approval and dispatch lets all intents leave or none, and no scope stays half settled", () =>
+    Effect.gen(function*() {
+      const steps = 12
+      const slowly = Effect.repeatN(Effect.yieldNow(), steps)
+      const Live = Job.toLayer((n) => Effect.zipRight(slowly, note(`job ${n}`)))
+      const ends: Array<string> = []
+      for (let n = 0; n < 10 * steps; n++) {
+        const before = (yield* left).length
+        const view = yield* Deferred.make<Option.Option<{ readonly state: string }>>()
+        const fiber = yield* slowly.pipe(
+          Effect.zipRight(Effect.intoDeferred(Airlock.current, view)),
+          Effect.zipRight(Effect.forEach([1, 2, 3], (n) => Airlock.enqueue(Job, n))),
+          Airlock.scoped({
+            policy: Policy.make({ name: "slow", allows: () => Effect.as(slowly, true as const) }),
+            approve: () => Effect.as(slowly, true)
+          }),
+          Effect.provide(Live),
+          Effect.forkDaemon
+        )
+        yield* Effect.repeatN(Effect.yieldNow(), n)
+        const exit = yield* Fiber.interrupt(fiber)
+        const seen = yield* Deferred.poll(view)
+        const state = Option.isSome(seen) ? Option.getOrThrow(yield* seen.value).state : "never seen"
+        expect([n, Exit.isSuccess(exit) || Exit.isInterrupted(exit)]).toEqual([n, true])
+        expect([n, state, (yield* left).length - before]).toEqual([n, state, state === "flushed" ? 3 : 0])
+        if (!ends.includes(state)) {
+          ends.push(state)
+        }
+      }
+      // The steps were enough to meet every end.
+      expect(ends).toEqual(["never seen", "discarded", "flushed"])
+    }).pipe(Effect.provide(layer())))
+})
+
 describe("cascades", () => {
   it.effect("go far deeper than the stack of JavaScript", () =>
     Effect.gen(function*() {

@@ -140,7 +140,7 @@ const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord
       }
       const asked = decider(intent)
       // Most policies decide without an Effect's help; a step of the generator for each of them would cost more than they do.
-      const decision: Policy.Decision = isDone(asked) ? asked.value : yield* inContextOf(asked, at)
+      const decision: Policy.Decision = Policy.isDecided(asked) ? asked.value : yield* inContextOf(asked, at)
       if (decision !== true) {
         verdict = { intent, decision: "drop", policy: at.policy.name, reason: decision.drop }
       }
@@ -152,7 +152,3 @@ const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord
   }
   return verdicts
 })
-
-const isDone = (
-  effect: Effect.Effect<Policy.Decision, never, unknown>
-): effect is Exit.Success<Policy.Decision, never> => Exit.isExit(effect) && effect._tag === "Success"

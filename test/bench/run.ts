@@ -4,8 +4,9 @@
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"
 import { http } from "./http.js"
+import { scale } from "./scale.js"
 
-const benchmarks: Record<string, Effect.Effect<void>> = { buffer, http }
+const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, http }
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 

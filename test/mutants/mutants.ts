@@ -55,13 +55,6 @@ export const mutants: ReadonlyArray<Mutant> = [
     to: "  return Exit.isSuccess(flush) || Exit.isSuccess(exit)\n    ? exit"
   },
   {
-    breaks: "I2: an interruption splits the dispatch",
-    file: "src/internal/position.ts",
-    from: "const runtime = Runtime.make({ context, runtimeFlags, fiberRefs: fiber.getFiberRefs() })",
-    to:
-      "const runtime = Runtime.make({ context, runtimeFlags: Runtime.defaultRuntimeFlags, fiberRefs: fiber.getFiberRefs() })"
-  },
-  {
     breaks: "I3: a closed scope takes intents, and forgets them",
     file: "src/internal/enqueue.ts",
     from: "  if (scope.state !== \"open\") {\n    const { name, state } = scope",
