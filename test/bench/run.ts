@@ -4,9 +4,10 @@
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"
 import { http } from "./http.js"
+import { peers } from "./peers.js"
 import { scale } from "./scale.js"
 
-const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, http }
+const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, peers, http }
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 

@@ -4,9 +4,9 @@
 import { SqlClient } from "@effect/sql"
 import { it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
-import { Airlock, AirlockLive, Policy, Task } from "effect-airlock"
+import { Airlock, AirlockLive, Executor, Policy, Task } from "effect-airlock"
 import { expect } from "vitest"
-import { undecorated } from "../support/sqlite.js"
+import { layer as decorated, undecorated } from "../support/sqlite.js"
 
 const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number, email: Schema.String } })
 
@@ -85,6 +85,31 @@ const misuses: ReadonlyArray<Misuse> = [
     )
   },
   {
+    name: "PayloadTooLargeError",
+    what: "A payload that is larger than `maxPayloadBytes`, where that is set.",
+    code: "checkout.pipe(Airlock.scoped({ maxPayloadBytes: 10 }))",
+    program: checkout.pipe(Airlock.scoped({ maxPayloadBytes: 10 }), Effect.provide(handled))
+  },
+  {
+    name: "CascadeTooDeepError",
+    what:
+      "Handlers that enqueue tasks whose handlers enqueue, without end. It fails the handler, so it arrives in a `FlushError`.",
+    code: "SendReceipt.toLayer(() => checkout)",
+    program: checkout.pipe(
+      Airlock.scoped({ name: "order" }),
+      Effect.provide(SendReceipt.toLayer(() => checkout).pipe(Layer.provideMerge(Airlock.layer({ maxCascade: 2 }))))
+    )
+  },
+  {
+    name: "NotSerializableError",
+    what: "A closure, where the executor keeps intents outside of the process.",
+    code: "Airlock.enqueueEffect(\"clean up\", effect).pipe(Airlock.scoped({ executor: queue }))",
+    program: Effect.suspend(() => Airlock.enqueueEffect("clean up", Effect.void)).pipe(
+      Airlock.scoped({ executor: Executor.make({ name: "queue", durable: true, dispatch: () => Effect.succeed([]) }) }),
+      Effect.provide(handled)
+    )
+  },
+  {
     name: "UnseenTransactionError",
     what: "An enqueue inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate.",
     code: "sql.withTransaction(checkout).pipe(Airlock.scoped)",
@@ -92,6 +117,20 @@ const misuses: ReadonlyArray<Misuse> = [
       Airlock.scoped,
       Effect.provide([handled, undecorated])
     )
+  },
+  {
+    name: "TransactionEndedError",
+    what: "A savepoint in a transaction that has ended, opened by a fiber that outlived it.",
+    code: "sql.withTransaction(Effect.forkDaemon(Effect.delay(sql.withTransaction(checkout), \"1 second\")))",
+    program: Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const ended = yield* Deferred.make<void>()
+      const daemon = yield* sql.withTransaction(
+        Effect.forkDaemon(Effect.zipRight(Deferred.await(ended), sql.withTransaction(checkout)))
+      )
+      yield* Deferred.succeed(ended, void 0)
+      yield* Fiber.join(daemon)
+    }).pipe(Effect.provide(decorated), Effect.provide(Airlock.unchecked))
   },
   {
     name: "DuplicateTaskError",
