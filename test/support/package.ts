@@ -56,7 +56,7 @@ try {
   )
   run(project, "npm", "install", "--no-fund", "--no-audit", "--loglevel", "error")
 
-  for (const name of ["src", "test", "vitest.config.ts"]) {
+  for (const name of ["src", "test", "tsconfig.json", "vitest.config.ts"]) {
     cpSync(name, join(project, "repository", name), { recursive: true })
   }
   run(join(project, "repository"), "npx", "vitest", "run", "test/SqlTransaction.test.ts")
