@@ -105,23 +105,25 @@ export const make = ({ dispatch, durable, name }: {
  * Runs the handlers in this process, in order, while the scope settles: when it has settled, they have run. What a
  * handler answers is lost with the process, so it suits effects whose loss in a crash is acceptable.
  *
- * With `onFailure: "continue"`, the default, a handler that fails keeps no other back. With `"stop"` those after it are
- * not attempted. Either way the `FlushError` names every intent that did not leave.
+ * A handler that fails keeps no other back; with `failFast` those after it are not attempted. Either way the `FlushError` names every intent that did not leave.
  *
  * @since 0.1.0
  * @category executors
  */
-export const inProcess = (options?: { readonly onFailure?: "continue" | "stop" }): Executor => ({
+export const inProcess = (options?: {
+  /** Default: `false`, which is to be robust. */
+  readonly failFast?: boolean
+}): Executor => ({
   [TypeId]: TypeId,
   name: "inProcess",
   durable: false,
   dispatch: (intents, handlers) =>
     Effect.suspend(() => {
-      const stops = options?.onFailure === "stop"
+      const failFast = options?.failFast === true
       const outcomes: Array<Outcome> = []
       const tried = handlers.run(intents, (outcome) => {
         outcomes.push(outcome)
-        return stops && Exit.isFailure(outcome)
+        return failFast && Exit.isFailure(outcome)
       })
       return Effect.map(Effect.exit(Effect.interruptible(tried)), () => {
         for (const { task } of intents.slice(outcomes.length)) {

@@ -10,15 +10,15 @@ const run = (executor: Executor.Executor) =>
   Effect.forEach(["a", "fail", "b", "die", "c"], note).pipe(Airlock.scoped({ executor }))
 
 describe("Executor.inProcess", () => {
-  it.effect("goes on after a failure, unless told otherwise", () =>
+  it.effect("is robust: it goes on after a failure", () =>
     Effect.gen(function*() {
       expect(yield* reasons(run(Executor.inProcess()))).toEqual(["DispatchError", "DispatchError"])
       expect(yield* left).toEqual(["a", "b", "c"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("with onFailure \"stop\" does not attempt what comes after a failure, and names it", () =>
+  it.effect("with failFast does not attempt what comes after a failure, and names it", () =>
     Effect.gen(function*() {
-      expect(yield* reasons(run(Executor.inProcess({ onFailure: "stop" })))).toEqual([
+      expect(yield* reasons(run(Executor.inProcess({ failFast: true })))).toEqual([
         "DispatchError",
         "NotAttemptedError",
         "NotAttemptedError",
