@@ -105,7 +105,8 @@ export const make = ({ dispatch, durable, name }: {
  * Runs the handlers in this process, in order, while the scope settles: when it has settled, they have run. What a
  * handler answers is lost with the process, so it suits effects whose loss in a crash is acceptable.
  *
- * A handler that fails keeps no other back; with `failFast` those after it are not attempted. Either way the `FlushError` names every intent that did not leave.
+ * A handler that fails keeps no other back; with `failFast` those after it are not attempted. Either way the `FlushError`
+ * names every intent that did not leave.
  *
  * @since 0.1.0
  * @category executors
