@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Schema, TestClock } from "effect"
+import { Deferred, Effect, Exit, Fiber, Logger, LogLevel, Schema, TestClock } from "effect"
 import { Airlock, AirlockScope, Plan, Policy } from "effect-airlock"
 import { layer, left, Note, note } from "./support/recorder.js"
 
@@ -57,7 +57,7 @@ describe("Airlock.plan", () => {
           note("a")
         )
       )
-      expect(Plan.outline(plan)).toEqual(["aside    Note: its fiber interrupted", "dispatch Note"])
+      expect(Plan.outline(plan)).toEqual(["aside    Note: its fiber was interrupted", "dispatch Note"])
     }).pipe(Effect.provide(layer())))
 })
 
@@ -105,6 +105,32 @@ describe("approve", () => {
       yield* program.pipe(Airlock.scoped(approving(true)))
       expect(yield* left).toEqual(["a", "c"])
       expect(asked).toEqual([outline, outline])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("is told what was set aside, too", () =>
+    Effect.gen(function*() {
+      const asked: Array<ReadonlyArray<string>> = []
+      const daemon = yield* Effect.zipRight(note("running"), Effect.never).pipe(
+        Effect.forkDaemon,
+        Effect.zipLeft(Effect.yieldNow()),
+        Effect.zipLeft(Effect.all([Effect.zipRight(note("recovered"), Effect.fail("no")), note("a")], {
+          concurrency: 2,
+          mode: "either"
+        })),
+        Effect.zipLeft(
+          Effect.ignore(Effect.zipRight(note("lost"), Effect.fail("no")).pipe(Effect.timeout("1 second")))
+        ),
+        Airlock.scoped({ approve: (plan) => Effect.sync(() => asked.push(Plan.outline(plan)) > 0) }),
+        Logger.withMinimumLogLevel(LogLevel.None)
+      )
+      yield* Fiber.interrupt(daemon)
+      expect(asked).toEqual([[
+        "aside    Note: its fiber still runs",
+        "dispatch Note",
+        "dispatch Note",
+        "aside    Note: its fiber failed"
+      ]])
+      expect(yield* left).toEqual(["recovered", "a"])
     }).pipe(Effect.provide(layer())))
 
   it.effect("that dies or takes too long fails the flush, and nothing leaves", () =>

@@ -18,7 +18,7 @@ import { type Bounded, bounded } from "./bounded.js"
 import { breathe } from "./breathe.js"
 import type { IntentRecord } from "./intent.js"
 import { extend, type PolicyChain } from "./policyChain.js"
-import { type Position, rootFork } from "./position.js"
+import { type Fate, type Position, rootFork } from "./position.js"
 import type { Scope } from "./scope.js"
 
 /**
@@ -47,7 +47,17 @@ export interface Verdict {
   readonly decision: "dispatch" | "drop" | "aside"
   readonly policy: string | undefined
   readonly reason: string | undefined
+  readonly fate: Fate
 }
+
+/** @internal */
+export const asideBy = (intent: IntentRecord, fate: Fate): Verdict => ({
+  intent,
+  decision: "aside",
+  policy: undefined,
+  reason: fate === "running" ? "its fiber still runs" : `its fiber ${fate === "failed" ? "failed" : "was interrupted"}`,
+  fate
+})
 
 /** A policy that needs services finds them in the context in which it was put into force. */
 const inContextOf = <A, E>(effect: Effect.Effect<A, E, unknown>, { context }: PolicyChain): Effect.Effect<A, E> =>
@@ -120,7 +130,8 @@ const allowed = (intent: IntentRecord): Verdict => ({
   intent,
   decision: "dispatch",
   policy: undefined,
-  reason: undefined
+  reason: undefined,
+  fate: "kept"
 })
 
 const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord>) {
@@ -142,7 +153,7 @@ const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord
       // Most policies decide without an Effect's help; a step of the generator for each of them would cost more than they do.
       const decision: Policy.Decision = Policy.isDecided(asked) ? asked.value : yield* inContextOf(asked, at)
       if (decision !== true) {
-        verdict = { intent, decision: "drop", policy: at.policy.name, reason: decision.drop }
+        verdict = { intent, decision: "drop", policy: at.policy.name, reason: decision.drop, fate: "kept" }
       }
     }
     verdicts.push(verdict ?? allowed(intent))

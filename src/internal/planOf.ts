@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { PolicyFailedError, SettleTimeoutError } from "../AirlockError.js"
 import { Entry, Plan } from "../Plan.js"
-import { decide, type Verdict } from "./decide.js"
+import { asideBy, decide, type Verdict } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import { fateOfBranch } from "./position.js"
 import type { Scope } from "./scope.js"
@@ -34,17 +34,16 @@ const entryOf = (scope: Scope, { decision, intent, policy, reason }: Verdict): E
 export const planOf = (scope: Scope): Effect.Effect<Plan, PolicyFailedError | SettleTimeoutError> =>
   Effect.withFiberRuntime((fiber) => {
     const intents = scope.buffer.slice()
-    const fates = new Map(intents.map((intent) => [intent, fateOfBranch(intent.fork, fiber)]))
-    // A fiber that still runs may yet end well: that is known only when the scope settles.
-    const isAside = (intent: IntentRecord) => fates.get(intent) === "failed" || fates.get(intent) === "interrupted"
-    return Effect.map(decide(scope, intents.filter((intent) => !isAside(intent))), (decided) => {
+    const aside = new Map<IntentRecord, Verdict>()
+    for (const intent of intents) {
+      const fate = fateOfBranch(intent.fork, fiber)
+      // A fiber that still runs may yet end well: that is known only when the scope settles.
+      if (fate === "failed" || fate === "interrupted") {
+        aside.set(intent, asideBy(intent, fate))
+      }
+    }
+    return Effect.map(decide(scope, intents.filter((intent) => !aside.has(intent))), (decided) => {
       const verdicts = new Map(decided.map((verdict) => [verdict.intent, verdict]))
-      return makePlan(
-        scope,
-        intents.map((intent) =>
-          verdicts.get(intent) ??
-            { intent, decision: "aside", policy: undefined, reason: `its fiber ${fates.get(intent)}` }
-        )
-      )
+      return makePlan(scope, intents.map((intent) => aside.get(intent) ?? verdicts.get(intent)!))
     })
   })

@@ -26,7 +26,7 @@ import {
 } from "../AirlockError.js"
 import { bounded } from "./bounded.js"
 import { withCallersStack } from "./callSite.js"
-import { decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
+import { asideBy, decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import { makePlan } from "./planOf.js"
 import { fateOfBranch, noteFiber, type Position } from "./position.js"
@@ -154,19 +154,16 @@ const steps = (
   const interrupted = () =>
     how.byExitAlone !== true && !scope.openedInterrupted &&
     !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
-  const kept: Array<IntentRecord> = []
-  const aside = setAside(scope, fiber, kept)
+  const { aside, kept } = setAside(scope, fiber)
   const flush = (typeof how.flush === "function" ? how.flush() : how.flush) ??
     scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit)
-  const isPlain = aside === undefined && scope.outer === undefined && scope.options.approve === undefined
+  const isPlain = aside.length === 0 && scope.outer === undefined && scope.options.approve === undefined
   if (isPlain && flush && !interrupted() && !needDecision(kept)) {
     // The short way of most scopes.
     return Effect.map(dispatch(scope, kept), (failures) => settled("flushed", failures))
   }
   return Effect.gen(function*() {
-    if (aside !== undefined) {
-      yield* aside
-    }
+    yield* reportAside(scope, aside)
     if (!flush || interrupted()) {
       yield* report.discarded(scope, kept)
       return settled("discarded")
@@ -178,7 +175,8 @@ const steps = (
     const decided = yield* Effect.either(
       Effect.flatMap(
         decide(scope, leaving),
-        (verdicts) => Effect.map(approve(scope, verdicts), (approved) => ({ verdicts, approved }))
+        (verdicts) =>
+          Effect.map(approve(scope, inOrder([...aside, ...verdicts])), (approved) => ({ verdicts, approved }))
       )
     )
     if (interrupted()) {
@@ -217,34 +215,40 @@ const approve = (
   )
 }
 
-/**
- * Step 2: the intents of fibers that failed, were interrupted or still run do not leave. Gives what is to be said of
- * them, if there are any.
- */
+/** Step 2: the intents of fibers that failed, were interrupted or still run do not leave. */
 const setAside = (
   scope: Scope,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  kept: Array<IntentRecord>
-): Effect.Effect<unknown> | undefined => {
-  const undone: Array<IntentRecord> = []
-  const stopped: Array<IntentRecord> = []
-  const running: Array<IntentRecord> = []
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): { readonly kept: ReadonlyArray<IntentRecord>, readonly aside: ReadonlyArray<Verdict> } => {
+  const kept: Array<IntentRecord> = []
+  const aside: Array<Verdict> = []
   for (const intent of scope.buffer) {
     const fate = isRolledBack(intent.beside) ? "failed" : fateOfBranch(intent.fork, fiber)
     if (fate === "kept") {
       kept.push(intent)
-    } else if (fate === "running") {
-      running.push(intent)
-    } else if (fate === "interrupted" && intent.fork.daemon) {
-      stopped.push(intent)
     } else {
-      undone.push(intent)
+      aside.push(asideBy(intent, fate))
     }
   }
-  return kept.length === scope.buffer.length
-    ? undefined
-    : Effect.all([report.undone(scope, undone), report.stopped(scope, stopped), report.running(scope, running)])
+  return { kept, aside }
 }
+
+const reportAside = (scope: Scope, aside: ReadonlyArray<Verdict>): Effect.Effect<void> => {
+  if (aside.length === 0) {
+    return Effect.void
+  }
+  const isStopped = ({ fate, intent }: Verdict) => fate === "interrupted" && intent.fork.daemon
+  const intentsOf = (pick: (verdict: Verdict) => boolean) => aside.filter(pick).map(({ intent }) => intent)
+  return Effect.all([
+    report.running(scope, intentsOf(({ fate }) => fate === "running")),
+    report.stopped(scope, intentsOf(isStopped)),
+    report.undone(scope, intentsOf((verdict) => verdict.fate !== "running" && !isStopped(verdict)))
+  ], { discard: true })
+}
+
+/** Ids are in the order of the enqueues. */
+const inOrder = (verdicts: ReadonlyArray<Verdict>): ReadonlyArray<Verdict> =>
+  [...verdicts].sort((a, b) => a.intent.id < b.intent.id ? -1 : 1)
 
 /**
  * Step 4: ancestors are asked, nearest first, and what they keep is theirs now. A frame lets nothing pass: it has no option

@@ -39,8 +39,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I2: an interruption before the dispatch is not seen",
     file: "src/internal/settle.ts",
-    from: "!Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))\n  const kept",
-    to: "false\n  const kept"
+    from: "!Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))\n  const { aside",
+    to: "false\n  const { aside"
   },
   {
     breaks: "I2: the flush hides the body's cause",
