@@ -213,13 +213,9 @@ export const open = <const Options extends ScopeOptions = {}>(
  * @since 0.1.0
  * @category inspection
  */
-export const current: Effect.Effect<Option.Option<ScopeView>> = Effect.withFiberRuntime((fiber) => {
-  const scope = positionOf(fiber)?.scope
-  if (scope !== undefined) {
-    scope.touched = true
-  }
-  return Effect.succeed(Option.fromNullable(scope))
-})
+export const current: Effect.Effect<Option.Option<ScopeView>> = Effect.withFiberRuntime((fiber) =>
+  Effect.succeed(Option.fromNullable(positionOf(fiber)?.scope))
+)
 
 /**
  * What the scope around holds now, in order; nothing where there is no scope.

@@ -124,6 +124,24 @@ describe("a handler", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("nor where it ended at once, and the later one began in the same turn and waits", () =>
+    Effect.gen(function*() {
+      const late: Array<Promise<Exit.Exit<unknown, unknown>>> = []
+      const Live = Job.toLayer((n) =>
+        n === 0
+          ? Effect.map(Effect.runtime<AirlockScope>(), (runtime) => {
+            late.push(Promise.resolve().then(() => Runtime.runPromiseExit(runtime)(note("stray"))))
+          })
+          : n === 1
+          ? Effect.void
+          : Effect.promise(() => late[0]!)
+      )
+      yield* Effect.forEach([0, 1, 2], job).pipe(Airlock.scoped, Effect.provide(Live))
+      const exit = yield* Effect.promise(() => late[0]!)
+      expect(yield* defectOf(exit)).toMatchObject({ _tag: "ScopeClosedError" })
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("may enqueue from a callback, by its runtime, for as long as it runs", () =>
     Effect.gen(function*() {
       const Live = Job.toLayer((n) =>

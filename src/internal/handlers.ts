@@ -26,7 +26,6 @@ import { issuesOf, isValid } from "./payload.js"
 import { currentPosition, standAt } from "./position.js"
 import type { Scope } from "./scope.js"
 import { giveBack, settle } from "./settle.js"
-import { currentTurn } from "./turn.js"
 
 /** @internal */
 export type Handler = (payload: never, context: Task.HandlerContext) => Effect.Effect<unknown, unknown, never>
@@ -117,17 +116,13 @@ export class HandlerRegistry implements Handlers {
 /**
  * Where a fiber runs one handler after the other. To set a scope and a context up costs more than the steps of most
  * handlers, so a handler takes over those of the last one where that one can have left nothing behind: it was of the
- * same task, enqueued and forked nothing, added no finalizer, changed no FiberRef, and no other code has run since the two
- * were set up.
- *
- * What this does not tell apart: a handler that ends at once and hands its runtime on to a callback, which enqueues
- * while a later handler waits that began in the same turn. Its intent counts as that handler's.
+ * same task, enqueued nothing, added no finalizer, and the FiberRefs are as they were. They are not if it forked, changed
+ * one, or captured its runtime.
  */
 class Seat {
   private registration: Registration | undefined
   private scope: Scope | undefined
   private finalizers: EffectScope.CloseableScope | undefined
-  private turn = -1
   private busy = false
   /** The FiberRefs of the fiber: as it came, and as they are while it is seated. */
   private readonly before: FiberRefs.FiberRefs
@@ -193,8 +188,8 @@ class Seat {
 
   private isUnused(): boolean {
     const { finalizers, scope } = this
-    return scope !== undefined && finalizers !== undefined && !scope.touched && scope.buffer.length === 0 &&
-      hasNoFinalizers(finalizers) && this.seated === refsOf(this.fiber) && this.turn === currentTurn()
+    return scope !== undefined && finalizers !== undefined && scope.buffer.length === 0 &&
+      hasNoFinalizers(finalizers) && this.seated === refsOf(this.fiber)
   }
 
   private take(registration: Registration, { cascade }: IntentRecord): Effect.Effect<void> {
@@ -211,7 +206,6 @@ class Seat {
         this.registration = registration
         this.scope = scope
         this.finalizers = finalizers
-        this.turn = currentTurn()
         return Effect.map(
           standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),
           () => {

@@ -27,6 +27,7 @@ export const openScope = (
   mayBeParent: (scope: Scope) => boolean = () => true
 ): Scope => {
   const opened = openAt(fiber, airlock, options, mayBeParent)
+  opened.requestSource = requestSourceIn(fiber.currentContext)
   opened.openedInterrupted = !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
   return opened
 }
@@ -43,13 +44,10 @@ const openAt = (
   if (scope === undefined || (options.independent === true && !scope.planning) || !mayBeParent(scope)) {
     return openRoot(airlock, fiber.currentContext, position, options)
   }
-  scope.touched = true
   noteFiber(position!.fork, fiber)
   const context = fiber.currentContext
   const policies = extend(extendOnce(position!.policies, policyIn(context), context), options.policy, context)
-  const inner = new Scope(airlock, scope.executor, policies, position, options)
-  inner.requestSource = requestSourceIn(context)
-  return inner
+  return new Scope(airlock, scope.executor, policies, position, options)
 }
 
 /**
@@ -74,7 +72,6 @@ export const openRoot = (
     options
   )
   scope.cascade = position?.scope?.cascade
-  scope.requestSource = requestSourceIn(context)
   return scope
 }
 

@@ -47,7 +47,6 @@ const forkPosition = (position: Position | undefined): Position | undefined => {
   if (position === undefined || position.scope === undefined || position.scope.settlement !== undefined) {
     return position
   }
-  position.scope.touched = true
   const current = Fiber.getCurrentFiber()
   // A fork can also come from a captured runtime, where the running fiber is another one.
   if (current._tag === "Some" && current.value.getFiberRef(currentPosition) === position) {

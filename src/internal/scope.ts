@@ -32,8 +32,6 @@ export class Scope implements ScopeView, Position {
   enteredFrom: Position | undefined = undefined
   /** Whether the fiber that opened it was interrupted already: then it is there for the cleanup. */
   openedInterrupted = false
-  /** Whether anyone may hold on to this scope: a fork, a scope inside it, a captured runtime. */
-  touched = false
   /** What came of it, once it has settled; and where those wait who came second while it settles. */
   settlement: Settlement | undefined = undefined
   latecomers: Deferred.Deferred<Settlement> | undefined = undefined

@@ -238,9 +238,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     breaks: "I9: a cut off executor's answer is lost",
-    file: "src/Executor.ts",
-    from: "Effect.map(Effect.exit(Effect.interruptible(tried)), () => {",
-    to: "Effect.map(Effect.interruptible(tried), () => {"
+    file: "src/internal/settle.ts",
+    from: "outcomes[index] ?? intents[index]!.outcome",
+    to: "outcomes[index]"
   },
   {
     breaks: "I11: a scope holds more than it may",
@@ -260,18 +260,6 @@ export const mutants: ReadonlyArray<Mutant> = [
     from: "standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),",
     to:
       "standAt(this.before, scope, Context.merge(this.fiber.currentContext, Context.add(registration.context, EffectScope.Scope, finalizers))),"
-  },
-  {
-    breaks: "a handler's scope is left to the next one, used or not",
-    file: "src/internal/handlers.ts",
-    from: "return scope !== undefined && finalizers !== undefined && !scope.touched && scope.buffer.length === 0 &&",
-    to: "return scope !== undefined && finalizers !== undefined && scope.buffer.length === 0 &&"
-  },
-  {
-    breaks: "a handler's scope is left to the next one after other code has run",
-    file: "src/internal/handlers.ts",
-    from: "this.seated === refsOf(this.fiber) && this.turn === currentTurn()",
-    to: "this.seated === refsOf(this.fiber)"
   },
   {
     breaks: "a handler's resources are left to the next one",
@@ -376,7 +364,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     to: "    if (!approved && allowed.length === 0) {"
   },
   {
-    breaks: "handlers of one batch share their FiberRefs",
+    breaks: "a handler takes over what the last one forked, changed or captured",
     file: "src/internal/handlers.ts",
     from: "this.seated === refsOf(this.fiber) &&",
     to: ""
@@ -384,7 +372,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: a scope that was opened for the request is not seen",
     file: "src/internal/open.ts",
-    from: "  inner.requestSource = requestSourceIn(context)\n",
+    from: "  opened.requestSource = requestSourceIn(fiber.currentContext)\n",
     to: ""
   }
 ]
