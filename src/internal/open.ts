@@ -81,10 +81,8 @@ const policyIn = (context: Context.Context<never>): Policy | undefined => contex
 /**
  * The host's request behind the platform's one: the same object however middleware and routers wrap it. Only the key of the
  * platform's tag is used, so that the core needs no HTTP package.
- *
- * @internal
  */
-export const requestSourceIn = (context: Context.Context<never>): unknown =>
+const requestSourceIn = (context: Context.Context<never>): unknown =>
   context.unsafeMap.get("@effect/platform/HttpServerRequest")?.source
 
 const executorIn = (context: Context.Context<never>): Executor | undefined => context.unsafeMap.get(CurrentExecutor.key)

@@ -366,7 +366,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "a handler takes over what the last one forked, changed or captured",
     file: "src/internal/handlers.ts",
-    from: "this.seated === refsOf(this.fiber) &&",
+    from: " && this.seated === refsOf(this.fiber)",
     to: ""
   },
   {
