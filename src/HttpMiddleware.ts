@@ -83,6 +83,7 @@ const inScope = <E, R>(
   // there, this handler is what settles in time. On a route it is the end of the app below. Whoever comes second finds the
   // scope settled.
   const handled = mayBeServer ? Effect.flatMap(appendHandler(fiber, settleFor), () => app) : app
+  // What `R` loses is the marker, which has a value at run time wherever it is asked for.
   return Effect.flatMap(
     enter(fiber, scope),
     () =>

@@ -23,7 +23,7 @@ import { withCallersStack } from "./callSite.js"
 import type { Closure, IntentRecord } from "./intent.js"
 import { openRoot } from "./open.js"
 import { issuesOf, isValid } from "./payload.js"
-import { currentPosition, standAt } from "./position.js"
+import { refsOf, standAt, standBack } from "./position.js"
 import type { Scope } from "./scope.js"
 import { giveBack, settle } from "./settle.js"
 
@@ -134,7 +134,7 @@ class Seat {
     private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   ) {
     this.before = fiber.getFiberRefs()
-    this.back = standAt(this.before, fiber.getFiberRef(currentPosition), fiber.currentContext)
+    this.back = standBack(fiber)
   }
 
   run(registration: Registration, intent: IntentRecord): Effect.Effect<Outcome> {
@@ -273,12 +273,6 @@ const handle = (registration: Registration, intent: IntentRecord): Effect.Effect
     return Effect.die(defect)
   }
 }
-
-/**
- * The FiberRefs of a fiber, which are another object after each change. `getFiberRefs` gives a new object each time; where
- * the field behind it is not there, no two are the same, which costs only time.
- */
-const refsOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): unknown => "_fiberRefs" in fiber ? fiber._fiberRefs : {}
 
 /**
  * Whether no finalizer was added. `Effect.forkIn` reads the same fields of Effect's own Scope; where they are not what

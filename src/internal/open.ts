@@ -3,16 +3,14 @@
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import type { ScopeOptions } from "../AirlockScope.js"
 import { CurrentExecutor, type Executor } from "../Executor.js"
 import { CurrentPolicy, type Policy } from "../Policy.js"
 import type { AirlockService } from "./airlock.js"
 import { extend, extendOnce, rebaseLocal } from "./policyChain.js"
-import { noteFiber, type Position, positionOf } from "./position.js"
+import { isInterrupted, noteFiber, type Position, positionOf } from "./position.js"
 import { Scope } from "./scope.js"
 
 /**
@@ -28,7 +26,7 @@ export const openScope = (
 ): Scope => {
   const opened = openAt(fiber, airlock, options, mayBeParent)
   opened.requestSource = requestSourceIn(fiber.currentContext)
-  opened.openedInterrupted = !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+  opened.openedInterrupted = isInterrupted(fiber)
   return opened
 }
 

@@ -110,7 +110,7 @@ const fateOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
   if (Exit.isExit(exit.value) && Exit.isFailure(exit.value)) {
     return "failed"
   }
-  return Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause)) ? "kept" : "interrupted"
+  return isInterrupted(fiber) ? "interrupted" : "kept"
 }
 
 /**
@@ -173,6 +173,14 @@ const isInside = (scope: Scope, outer: Scope): boolean => {
   return false
 }
 
+/**
+ * Whether an interruption waits for the fiber, or is what it ends of.
+ *
+ * @internal
+ */
+export const isInterrupted = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+
 /** @internal */
 export const locally = <A, E, R>(
   self: Effect.Effect<A, E, R>,
@@ -199,6 +207,23 @@ export const standAt = (
       ]
     })
   )
+
+/**
+ * The way back to where the fiber stands now, with the FiberRefs that it has now.
+ *
+ * @internal
+ */
+export const standBack = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> =>
+  standAt(fiber.getFiberRefs(), fiber.getFiberRef(currentPosition), fiber.currentContext)
+
+/**
+ * The FiberRefs of a fiber, which are another object after each change. `getFiberRefs` gives a new object each time; where
+ * the field behind it is not there, no two are the same, which costs only time.
+ *
+ * @internal
+ */
+export const refsOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): unknown =>
+  "_fiberRefs" in fiber ? fiber._fiberRefs : {}
 
 /**
  * Gives the exit of an Effect that runs in a scope. Only for an uninterruptible region, of which the Effect may restore

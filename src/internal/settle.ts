@@ -10,7 +10,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -29,7 +28,7 @@ import { withCallersStack } from "./callSite.js"
 import { asideBy, decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
 import type { IntentRecord } from "./intent.js"
 import { makePlan } from "./planOf.js"
-import { fateOfBranch, noteFiber, type Position } from "./position.js"
+import { fateOfBranch, isInterrupted, noteFiber, type Position } from "./position.js"
 import * as report from "./report.js"
 import type { Scope } from "./scope.js"
 import { isRolledBack } from "./transactionConnection.js"
@@ -151,9 +150,7 @@ const steps = (
   how: SettleHow,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): Effect.Effect<Settlement> => {
-  const interrupted = () =>
-    how.byExitAlone !== true && !scope.openedInterrupted &&
-    !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+  const interrupted = () => how.byExitAlone !== true && !scope.openedInterrupted && isInterrupted(fiber)
   const { aside, kept } = setAside(scope, fiber)
   const flush = (typeof how.flush === "function" ? how.flush() : how.flush) ??
     scope.options.shouldFlush?.(exit, kept) ?? Exit.isSuccess(exit)

@@ -39,8 +39,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I2: an interruption before the dispatch is not seen",
     file: "src/internal/settle.ts",
-    from: "!Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))\n  const { aside",
-    to: "false\n  const { aside"
+    from: "&& isInterrupted(fiber)\n  const { aside",
+    to: "&& false\n  const { aside"
   },
   {
     breaks: "I2: the flush hides the body's cause",
@@ -119,7 +119,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I6: the loser's intents are kept",
     file: "src/internal/position.ts",
-    from: "  return Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause)) ? \"kept\" : \"interrupted\"",
+    from: "  return isInterrupted(fiber) ? \"interrupted\" : \"kept\"",
     to: "  return \"kept\""
   },
   {
