@@ -1,0 +1,237 @@
+/**
+ * The relay, on SQLite: what the databases do differently is the store's.
+ */
+import { SqlClient } from "@effect/sql"
+import { SqlError } from "@effect/sql/SqlError"
+import { expect, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Queue, Random, TestClock } from "effect"
+import { relay, type RelayOptions } from "../../../src/internal/outbox/relay.js"
+import type { ClaimedRow } from "../../../src/internal/outbox/row.js"
+import type { Store } from "../../../src/internal/outbox/store.js"
+import { sqlite } from "../../support/databases.js"
+import { until } from "../../support/until.js"
+import { column, idOf, numberOf, Outbox, outbox, pass, ready, row } from "./outbox.js"
+
+interface Ran {
+  readonly n: number
+  readonly attempt: number
+}
+
+/** A relay whose handler is given, with what it ran. */
+const running = (
+  handler: (n: number, attempt: number) => Effect.Effect<unknown, unknown>,
+  options: Partial<RelayOptions<number>> = {},
+  change: (store: Store) => Store = (store) => store
+) =>
+  Effect.gen(function*() {
+    const ran: Array<Ran> = []
+    const signals = yield* Queue.sliding<void>(1)
+    const fiber = yield* Effect.fork(relay<number>(change(yield* Outbox), {
+      names: ["Note"],
+      run: (intents, { attempt }) =>
+        Effect.forEach(intents, (n) => {
+          ran.push({ n, attempt })
+          return Effect.exit(Effect.asVoid(handler(n, attempt)))
+        })
+    }, {
+      wake: Queue.take(signals),
+      decode: (claimed: ClaimedRow) => Effect.succeed(numberOf(claimed)),
+      ...options
+    }))
+    return { ran, fiber, wake: Queue.offer(signals, undefined) }
+  })
+
+const counts = Effect.flatMap(Outbox, (store) => store.counts)
+
+const isEmpty = Effect.map(counts, ({ claimed, dead, held, ready }) => claimed + dead + held + ready === 0)
+
+const test = (name: string, effect: Effect.Effect<void, unknown, Outbox | SqlClient.SqlClient>) =>
+  it.effect(name, () => effect.pipe(Effect.provide(outbox(sqlite))))
+
+test(
+  "what is ready runs, and is gone; a signal wakes it, and time does",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([row(1), row(2, { orderingKey: "k" }), row(3, { orderingKey: "k" })], ready)
+    const { fiber, ran, wake } = yield* running(() => Effect.void, { pollInterval: "1 minute", batchSize: 2 })
+    yield* until(isEmpty)
+    yield* store.insert([row(4)], ready)
+    yield* wake
+    yield* until(isEmpty)
+    yield* store.insert([row(5)], ready)
+    yield* until(Effect.zipRight(TestClock.adjust("1 minute"), isEmpty))
+    yield* Fiber.interrupt(fiber)
+    expect(ran).toEqual([1, 2, 3, 4, 5].map((n) => ({ n, attempt: 1 })))
+  })
+)
+
+test(
+  "what fails comes again later, with a longer wait each time, and is a dead letter in the end",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([row(1, { maxAttempts: 3 }), row(2)], ready)
+    const { fiber, ran, wake } = yield* running(
+      (n, attempt) => n === 1 ? Effect.fail(new Error(`no ${attempt}`)) : attempt === 1 ? Effect.die("oh") : Effect.void
+    )
+    const sql = yield* SqlClient.SqlClient
+    const waits: Array<number> = []
+    for (const attempt of [1, 2]) {
+      yield* until(Effect.map(column("error"), ([error]) => String(error).includes(`no ${attempt}`)))
+      const [waiting] = yield* sql<{ wait: number }>`SELECT due_at - failed_at AS wait FROM airlock_outbox WHERE id = ${
+        idOf(1)
+      }`
+      waits.push(waiting!.wait)
+      yield* pass(10_000)
+      yield* wake
+    }
+    yield* until(Effect.map(counts, ({ dead, ready }) => dead === 1 && ready === 0))
+    yield* Fiber.interrupt(fiber)
+    expect(waits[0]).toBeGreaterThanOrEqual(500)
+    expect(waits[0]).toBeLessThanOrEqual(1_000)
+    expect(waits[1]).toBeGreaterThanOrEqual(1_000)
+    expect(waits[1]).toBeLessThanOrEqual(2_000)
+    expect(yield* column("error")).toEqual([expect.stringContaining("no 3")])
+    expect(ran.filter(({ n }) => n === 1).map(({ attempt }) => attempt)).toEqual([1, 2, 3])
+    expect(ran.filter(({ n }) => n === 2).map(({ attempt }) => attempt)).toEqual([1, 2])
+  }).pipe(Effect.withRandom(Random.make("jitter")))
+)
+
+test(
+  "what cannot be decoded is a dead letter, and so is what ended with its process each time",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([row(1), row(2), row(3, { maxAttempts: 1 }), row(4)], ready)
+    yield* store.claim({ tasks: ["Note"], limit: 10, leaseMillis: 0 })
+    yield* store.expire
+    const { fiber, ran } = yield* running(() => Effect.void, {
+      decode: (claimed) =>
+        numberOf(claimed) === 1
+          ? Effect.fail(new Error("no Note"))
+          : numberOf(claimed) === 2
+          ? Effect.die(new Error("broken"))
+          : Effect.succeed(numberOf(claimed))
+    })
+    yield* until(Effect.map(counts, ({ claimed, dead }) => dead === 3 && claimed === 0))
+    yield* Fiber.interrupt(fiber)
+    expect(ran).toEqual([{ n: 4, attempt: 2 }])
+    expect(yield* column("error")).toEqual(
+      ["no Note", "broken", "Its lease ended"].map((error) => expect.stringContaining(error))
+    )
+  })
+)
+
+test(
+  "interrupted it finishes what runs, and gives back what was not begun",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    const begun = yield* Deferred.make<void>()
+    const finish = yield* Deferred.make<void>()
+    yield* store.insert([row(1), row(2)], ready)
+    const { fiber, ran } = yield* running(
+      () => Effect.zipRight(Deferred.succeed(begun, undefined), Deferred.await(finish)),
+      { concurrency: 1 }
+    )
+    yield* Deferred.await(begun)
+    const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+    yield* Effect.repeatN(Effect.yieldNow(), 100)
+    yield* Deferred.succeed(finish, undefined)
+    yield* Fiber.join(interrupting)
+    expect(ran).toEqual([{ n: 1, attempt: 1 }])
+    expect(yield* column("id")).toEqual([idOf(2)])
+    expect(yield* store.claim({ tasks: ["Note"], limit: 10, leaseMillis: 0 })).toMatchObject([{ attempt: 1 }])
+  })
+)
+
+test(
+  "it waits for handlers no longer than it may, and their rows come again",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    const begun = yield* Deferred.make<void>()
+    yield* store.insert([row(1)], ready)
+    const { fiber } = yield* running(() => Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never), {
+      drainTimeout: "5 seconds"
+    })
+    yield* Deferred.await(begun)
+    const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+    yield* until(Effect.zipRight(
+      TestClock.adjust("1 second"),
+      Effect.map(Fiber.poll(interrupting), ({ _tag }) => _tag === "Some")
+    ))
+    expect(yield* counts).toMatchObject({ claimed: 1 })
+    yield* pass(60_000)
+    expect(yield* store.expire).toMatchObject({ due: 1 })
+  })
+)
+
+test(
+  "the lease is extended while a handler runs",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    const begun = yield* Deferred.make<void>()
+    const finish = yield* Deferred.make<void>()
+    yield* store.insert([row(1)], ready)
+    const { fiber } = yield* running(
+      () => Effect.zipRight(Deferred.succeed(begun, undefined), Deferred.await(finish)),
+      { lease: "30 seconds" }
+    )
+    yield* Deferred.await(begun)
+    const [before] = yield* column("due_at")
+    yield* pass(20_000)
+    yield* until(Effect.zipRight(
+      TestClock.adjust("10 seconds"),
+      Effect.map(column("due_at"), ([due]) => Number(due) >= Number(before))
+    ))
+    yield* Deferred.succeed(finish, undefined)
+    yield* until(isEmpty)
+    yield* Fiber.interrupt(fiber)
+  })
+)
+
+test(
+  "a database that does not answer stops nothing for good",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([row(1)], ready)
+    let failures = 0
+    const failing = <A>(self: Effect.Effect<A, SqlError>) =>
+      Effect.suspend(() => failures++ < 2 ? Effect.fail(new SqlError({ cause: "gone", message: "gone" })) : self)
+    const { fiber, ran } = yield* running(() => Effect.void, {}, (store) => ({
+      ...store,
+      expire: failing(store.expire),
+      acknowledge: (claimed) => {
+        failures = Math.max(failures, 2)
+        return store.acknowledge(claimed)
+      }
+    }))
+    yield* until(Effect.zipRight(TestClock.adjust("1 second"), isEmpty))
+    yield* Fiber.interrupt(fiber)
+    expect(failures).toBeGreaterThanOrEqual(3)
+    expect(ran).toEqual([{ n: 1, attempt: 1 }])
+    expect(Exit.isExit(yield* Fiber.await(fiber))).toBe(true)
+  })
+)
+
+test(
+  "what it claimed and lost the lease of, before it began, does not begin",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([row(1), row(2)], ready)
+    const gate = yield* Effect.makeLatch(false)
+    const { fiber, ran } = yield* running((n) => n === 1 ? gate.await : Effect.void, {
+      concurrency: 1,
+      lease: "30 seconds"
+    })
+    yield* until(Effect.sync(() => ran.length === 1))
+    // Another relay has taken it, and is done with it.
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.unsafe(`DELETE FROM airlock_outbox WHERE id = '${idOf(2)}'`).pipe(Effect.orDie)
+    let extended = false
+    yield* TestClock.adjust("10 seconds")
+    yield* until(Effect.map(store.counts, ({ claimed }) => (extended ||= claimed === 1)))
+    yield* Effect.repeatN(Effect.yieldNow(), 200)
+    yield* gate.open
+    yield* until(isEmpty)
+    expect(ran).toEqual([{ n: 1, attempt: 1 }])
+    yield* Fiber.interrupt(fiber)
+  })
+)
