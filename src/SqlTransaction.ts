@@ -5,21 +5,23 @@
  * @since 0.1.0
  */
 import * as SqlClient from "@effect/sql/SqlClient"
-import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
-import { TransactionEndedError } from "./AirlockError.js"
-import { Airlock, type AirlockService } from "./internal/airlock.js"
+import type * as EffectScope from "effect/Scope"
+import { type CommitUnknownError, type FlushError, UndecoratedClientError } from "./AirlockError.js"
+import type { AirlockScope } from "./AirlockScope.js"
+import { Airlock } from "./internal/airlock.js"
 import { withCallersStack } from "./internal/callSite.js"
-import { openScope } from "./internal/open.js"
-import { exitWithin, positionOf } from "./internal/position.js"
-import type { Scope as Frame } from "./internal/scope.js"
-import { failureOf, settle } from "./internal/settle.js"
-import { frameOf, transactionIn } from "./internal/transactionConnection.js"
+import { enqueueEffect } from "./internal/enqueue.js"
+import { type Dialect, dialects } from "./internal/sql/dialect.js"
+import { type Database, foreign, type How, inFrame, sqlFrameOf, type TransactionError } from "./internal/sql/frame.js"
+import { type Parts, partsOf } from "./internal/sql/parts.js"
+import { rollbackHook } from "./internal/sql/rollbackHooks.js"
+import { transactionIn } from "./internal/transactionConnection.js"
 
 /**
  * Decorates the `SqlClient` that it is given, and the driver's own tag beside it, so that `withTransaction` is a scope
@@ -27,20 +29,22 @@ import { frameOf, transactionIn } from "./internal/transactionConnection.js"
  *
  * What a transaction enqueues is handed to the scope around it when it has committed, and leaves at once where there is
  * none. A savepoint that is rolled back takes exactly its own intents with it, even if the code around recovers. A
- * refused COMMIT is a `SqlError` in the error channel, after which the connection is clean.
+ * refused COMMIT is a `SqlError` in the error channel; a COMMIT of which nobody knows what came is a defect
+ * (`CommitUnknownError`). An intent that could not leave after the COMMIT is logged: the commit stands.
  *
- * Supports SQLite by `@effect/sql-sqlite-node`; for another client the Layer dies, and says so.
+ * Knows PostgreSQL by `@effect/sql-pg`, MySQL and MariaDB by `@effect/sql-mysql2`, SQLite by `@effect/sql-sqlite-node`. For
+ * another client the Layer dies, and says so.
  *
  * @example
  * ```ts
- * import { SqliteClient } from "@effect/sql-sqlite-node"
+ * import { PgClient } from "@effect/sql-pg"
  * import { Layer } from "effect"
  * import { AirlockLive } from "effect-airlock"
  * import * as SqlTransaction from "effect-airlock/SqlTransaction"
  *
  * const Data = SqlTransaction.layer.pipe(
  *   Layer.provideMerge(AirlockLive),
- *   Layer.provideMerge(SqliteClient.layer({ filename: "shop.db" }))
+ *   Layer.provideMerge(PgClient.layer({ database: "shop" }))
  * )
  * ```
  *
@@ -51,147 +55,172 @@ export const layer: Layer.Layer<SqlClient.SqlClient, never, SqlClient.SqlClient 
   Effect.gen(function*() {
     const context = yield* Effect.context<SqlClient.SqlClient | Airlock>()
     const client = Context.get(context, SqlClient.SqlClient)
-    if (!(sqliteNode in client)) {
+    const dialect = dialects.find(({ typeId }) => typeId in client)
+    if (dialect === undefined) {
+      const known = dialects.map(({ driver }) => driver).join(", ")
       return yield* Effect.dieMessage(
-        "SqlTransaction.layer supports the client of @effect/sql-sqlite-node only, so far: nothing was decorated."
+        `SqlTransaction.layer does not know the driver of this SqlClient, and decorated nothing. It knows ${known}.`
       )
     }
-    const decorated = decorate(client, Context.get(context, Airlock))
+    const decorated = decorate(client, dialect, Context.get(context, Airlock))
     // A driver's Layer gives one client under its own tag too: whoever asks for that one must get the same.
     const entries = [...context.unsafeMap].filter(([, service]) => service === client)
     return Context.unsafeMake<SqlClient.SqlClient>(new Map(entries.map(([key]) => [key, decorated])))
   })
 )
 
-/** The type id of the one driver whose transactions are known here. Others of its dialect begin and end theirs in other ways. */
-const sqliteNode = Symbol.for("@effect/sql-sqlite-node/SqliteClient")
+/**
+ * Runs an Effect in a transaction, or in a savepoint where there is one already, and is its scope. As the `withTransaction`
+ * of a client that {@link layer} decorates, but with errors for what a caller can act on: a `FlushError` where the
+ * transaction was committed and some of its intents did not leave (its rows stay; that of a savepoint rolls the savepoint
+ * back), and a `CommitUnknownError` where nobody knows what came of the COMMIT.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, Task } from "effect-airlock"
+ * import * as SqlTransaction from "effect-airlock/SqlTransaction"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * // Effect<void, SqlError | FlushError | CommitUnknownError, SqlClient>
+ * const checkout = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   const [order] = yield* sql<{ id: number }>`INSERT INTO orders (email) VALUES (${"a@b.c"}) RETURNING id`
+ *   yield* Airlock.enqueue(SendReceipt, { orderId: order!.id })
+ * }).pipe(SqlTransaction.transaction)
+ * ```
+ *
+ * @since 0.1.0
+ * @category transactions
+ */
+export const transaction = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<
+  A,
+  E | SqlError | FlushError | CommitUnknownError,
+  Exclude<R, AirlockScope> | SqlClient.SqlClient
+> => openWith("SqlTransaction.transaction", self, { typed: true })
 
-const decorate = (client: SqlClient.SqlClient, airlock: AirlockService): SqlClient.SqlClient => {
-  // A client is a function with properties: one that calls it, with the same properties, is a client too.
-  const constructor = (...args: Array<never>) => (client as (...args: Array<never>) => unknown)(...args)
-  const decorated = Object.assign(constructor, client, {
-    withTransaction: withTransaction(client, airlock),
+/**
+ * Runs an Effect after the COMMIT of the transaction around; after the settlement of the scope around, where there is no
+ * transaction. It is an intent without a task: with the transaction, a savepoint or a scope around it that fails it is
+ * gone, policies have their say (by the name `afterCommit`), and its failure is one of a `FlushError` and holds no other
+ * back. It runs without the transaction, in order with the other intents.
+ *
+ * A durable executor cannot keep it: there it is a `NotSerializableError`.
+ *
+ * @since 0.1.0
+ * @category transactions
+ */
+export const afterCommit = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<void, never, AirlockScope | Exclude<R, AirlockScope | EffectScope.Scope>> =>
+  Effect.asVoid(enqueueEffect("afterCommit", effect))
+
+/**
+ * Runs an Effect if the transaction or savepoint around is rolled back, or one around that: for what is outside of the
+ * database and must be undone. It runs in the process, in a scope of its own, when the outermost transaction has ended and
+ * its connection is free; in order, and one that fails is logged and holds no other back.
+ *
+ * Where there is no transaction nothing can be rolled back, and it never runs. Nor does it where nobody knows what came
+ * of a COMMIT.
+ *
+ * @since 0.1.0
+ * @category transactions
+ */
+export const afterRollback = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<void, never, Exclude<R, AirlockScope | EffectScope.Scope>> =>
+  Effect.withFiberRuntime((fiber) => {
+    const around = transactionIn(fiber.currentContext)
+    const frame = sqlFrameOf(around)
+    if (around !== undefined && frame === undefined) {
+      return Effect.die(withCallersStack(new UndecoratedClientError({ what: "SqlTransaction.afterRollback" })))
+    }
+    frame?.rollbackHooks.push(rollbackHook(frame, effect, fiber))
+    return Effect.void
+  })
+
+/**
+ * For tests: runs an Effect in a transaction that is rolled back in any case, and gives what the Effect gave. Each
+ * transaction and scope inside it that succeeds lets its intents leave all the same, as it would without, so that
+ * `AirlockTest` shows what would have left at each commit.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockTest, Task } from "effect-airlock"
+ * import * as SqlTransaction from "effect-airlock/SqlTransaction"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ * const checkout = SqlTransaction.transaction(Airlock.enqueue(SendReceipt, { orderId: 1 }))
+ *
+ * const test = SqlTransaction.rolledBack(Effect.gen(function*() {
+ *   yield* checkout
+ *   yield* AirlockTest.expectEnqueued(SendReceipt, { orderId: 1 })
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const rolledBack = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, Exclude<R, AirlockScope> | SqlClient.SqlClient> =>
+  openWith<A, E | Ended<A, E>, R>(
+    "SqlTransaction.rolledBack",
+    Effect.flatMap(Effect.exit(self), (exit) => Effect.fail(new Ended(exit))),
+    { typed: false, options: { name: "rolledBack", beforeDescendantFlushes: (intents) => intents } }
+  ).pipe(
+    Effect.catchAll((error): Effect.Effect<A, E | SqlError> =>
+      // Untyped, a transaction fails with nothing of its own but a `SqlError`.
+      error instanceof Ended ? error.exit : Effect.fail(error as SqlError)
+    )
+  )
+
+class Ended<A, E> {
+  constructor(readonly exit: Exit.Exit<A, E>) {}
+}
+
+interface Decorated extends SqlClient.SqlClient {
+  readonly [DatabaseKey]: Database
+}
+
+const DatabaseKey: unique symbol = Symbol.for("effect-airlock/Database")
+
+const openWith = <A, E, R>(
+  what: string,
+  self: Effect.Effect<A, E, R>,
+  how: How
+): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope> | SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (client) =>
+    DatabaseKey in client
+      ? inFrame((client as Decorated)[DatabaseKey], self, how)
+      : Effect.die(withCallersStack(new UndecoratedClientError({ what }))))
+
+const decorate = (client: SqlClient.SqlClient, dialect: Dialect, airlock: Airlock["Type"]): Decorated => {
+  const { acquirer, compiler, spanAttributes, transformRows } = partsOf(client)
+  const database: Database = { client, dialect, airlock, spanAttributes }
+  const statements = Statement.make(ownConnection(client, acquirer), compiler, spanAttributes, transformRows)
+  // A client is what makes statements, with properties: so is this one, and where it has both, those of its own.
+  const decorated: Decorated = Object.assign(statements, client, { ...statements }, {
+    [DatabaseKey]: database,
+    withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>) =>
+      // Untyped, it fails with nothing but a `SqlError`, and the marker of a scope stays in the type that Effect gave it.
+      inFrame(database, self, { typed: false }) as Effect.Effect<A, E | SqlError, R>,
     withoutTransforms: () => {
       const without = client.withoutTransforms()
-      return without === client ? decorated : decorate(without, airlock)
+      return without === client ? decorated : decorate(without, dialect, airlock)
     }
-  }) as SqlClient.SqlClient
+  })
   return Object.assign(decorated, { safe: decorated })
 }
 
-const withTransaction =
-  (client: SqlClient.SqlClient, airlock: AirlockService): SqlClient.SqlClient["withTransaction"] =>
-  <R, E, A>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    Effect.withFiberRuntime((fiber) => {
-      const around = transactionIn(fiber.currentContext)
-      if (around === undefined) {
-        return inFrame(client, airlock, "transaction", self)
-      }
-      const parent = frameOf(around, positionOf(fiber))
-      const savepoint = inFrame(client, airlock, "savepoint", self)
-      if (parent === undefined) {
-        return savepoint
-      }
-      // Effect names savepoints by their depth: two of one depth, side by side, would undo each other's work.
-      parent.turns ??= Effect.unsafeMakeSemaphore(1)
-      return parent.turns.withPermits(1)(Effect.suspend(() =>
-        parent.state === "open" ? savepoint : Effect.die(withCallersStack(new TransactionEndedError()))
-      ))
-    })
-
-const inFrame = <A, E, R>(
-  client: SqlClient.SqlClient,
-  airlock: AirlockService,
-  name: string,
-  self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((fiber) => {
-      const around = transactionIn(fiber.currentContext)
-      const parent = around === undefined ? undefined : frameOf(around, positionOf(fiber))
-      const frame = openScope(fiber, airlock, { name })
-      const commit: Commit = { refused: undefined }
-      const body = Effect.withFiberRuntime<A, E, R>((fiber) => {
-        if (around === undefined || parent !== undefined) {
-          frame.transaction = transactionIn(fiber.currentContext)
-        }
-        // Else nobody saw the transaction around begin: its savepoints stay unseen with it, and refuse every enqueue.
-        if (parent !== undefined) {
-          parent.savepoint = frame
-        }
-        return restore(self)
-      })
-      return Effect.flatMap(exitWithin(transact(client, commit, parent)(body), fiber, frame), (exit) => {
-        if (parent !== undefined) {
-          parent.savepoint = undefined
-        }
-        return close(frame, parent, commit.refused === undefined ? exit : Exit.fail(commit.refused))
-      })
-    })
-  )
-
-/** Settles a frame by what the database did; an interruption that came after the COMMIT no longer changes that. */
-const close = <A, E>(frame: Frame, parent: Frame | undefined, exit: Exit.Exit<A, E>): Effect.Effect<A, E> =>
-  Effect.flatMap(settle(frame, exit, { byExitAlone: true }), (settlement) => {
-    const flush = failureOf(frame, exit, settlement)
-    if (Exit.isSuccess(flush)) {
-      return exit
-    }
-    // While the transaction is open, rows whose intents it cannot take are better not written.
-    return parent?.state === "open" ? Effect.zipRight(Effect.orDie(flush), exit) : Effect.zipRight(
-      Effect.logError("A transaction has ended, but not all of its intents left", flush.cause),
-      exit
-    )
+/** In the transaction of another database a statement would run there. */
+const ownConnection = (client: SqlClient.SqlClient, acquirer: Parts[0]): Parts[0] =>
+  Effect.withFiberRuntime((fiber) => {
+    const frame = sqlFrameOf(transactionIn(fiber.currentContext))
+    return frame === undefined || frame.connection.database === client.reserve ? acquirer : foreign
   })
-
-interface Commit {
-  /** Why the database did not commit, though the body succeeded. */
-  refused: SqlError | undefined
-}
-
-/**
- * What Effect's own `withTransaction` does, by the same building block, but for what a COMMIT can mean.
- *
- * Where SQLite refuses one, it leaves the transaction open, and Effect would give the connection back as it is. And SQLite
- * may roll a transaction back by itself (`OR ROLLBACK`, a full disk); what follows would then be committed alone. The
- * savepoint around all of it is gone in that case, which its release finds out.
- */
-const transact = (client: SqlClient.SqlClient, commit: Commit, parent: Frame | undefined) => {
-  const run = (connection: Connection, sql: string) => connection.executeUnprepared(sql, [], undefined)
-  return SqlClient.makeWithTransaction({
-    transactionTag: SqlClient.TransactionConnection,
-    spanAttributes: Object.entries({ ...spanAttributesOf(client), "db.system.name": "sqlite" }),
-    acquireConnection: Effect.flatMap(
-      Scope.make(),
-      (scope) => Effect.map(Scope.extend(client.reserve, scope), (connection) => [scope, connection] as const)
-    ),
-    begin: (connection) => Effect.zipRight(run(connection, "BEGIN"), run(connection, "SAVEPOINT airlock")),
-    savepoint: (connection, id) => run(connection, `SAVEPOINT effect_sql_${id}`),
-    commit: (connection) =>
-      run(connection, "RELEASE airlock").pipe(
-        Effect.matchEffect({
-          onFailure: (error) => Effect.as(Effect.ignore(run(connection, "ROLLBACK")), error),
-          onSuccess: () =>
-            Effect.matchEffect(run(connection, "COMMIT"), {
-              onFailure: (error) =>
-                // Where the ROLLBACK is not accepted either nobody knows what holds, and Effect makes a defect of that.
-                Effect.mapBoth(run(connection, "ROLLBACK"), { onFailure: () => error, onSuccess: () => error }),
-              onSuccess: () => Effect.succeed(undefined)
-            })
-        }),
-        Effect.map((refused) => {
-          commit.refused = refused
-        })
-      ),
-    rollback: (connection) => run(connection, "ROLLBACK"),
-    rollbackSavepoint: (connection, id) =>
-      // A savepoint that outlived its transaction is gone: one of its name may be another transaction's by now.
-      parent === undefined || parent.state === "open"
-        ? run(connection, `ROLLBACK TO SAVEPOINT effect_sql_${id}`)
-        : Effect.void
-  })
-}
-
-const spanAttributesOf = (client: SqlClient.SqlClient): Record<string, unknown> | undefined =>
-  (client as SqlClient.SqlClient & { readonly config?: { readonly spanAttributes?: Record<string, unknown> } }).config
-    ?.spanAttributes

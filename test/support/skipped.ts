@@ -1,0 +1,16 @@
+/**
+ * Says at the end of a run how many tests did not run, so that nobody takes a run without servers for the whole.
+ */
+import type { Reporter, TestModule } from "vitest/node"
+
+export default class Skipped implements Reporter {
+  onTestRunEnd(modules: ReadonlyArray<TestModule>): void {
+    const skipped = modules.flatMap((module) => [...module.children.allTests("skipped")])
+    if (skipped.length > 0) {
+      console.warn(
+        `\n${skipped.length} TESTS WERE SKIPPED: the servers that they need did not answer. ` +
+          "CONTRIBUTING.md says which; AIRLOCK_TEST_REQUIRE=all makes it a failure.\n"
+      )
+    }
+  }
+}
