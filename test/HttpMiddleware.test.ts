@@ -3,7 +3,7 @@ import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Option, Schema } from "effect"
 import type { AirlockScope } from "effect-airlock"
-import { Airlock, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
+import { Airlock, AirlockError, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { serving, status } from "./support/http.js"
@@ -380,6 +380,193 @@ describe("airlockWith", () => {
       )
       const base = yield* serving(router.pipe(HttpServer.serve(HttpMiddleware.airlock)))
       expect(yield* status(base, "/")).toBe(502)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+})
+
+/** Takes nothing: what it was given is not kept. */
+const failing = (durable: boolean) =>
+  Executor.make({
+    name: "queue",
+    durable,
+    dispatch: (intents) =>
+      Effect.succeed(
+        intents.map((intent) => Exit.fail(new AirlockError.DispatchError({ task: intent.task.name, cause: "down" })))
+      )
+  })
+
+const errorsIn = (logs: Array<string>) =>
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ cause, logLevel }) => {
+      if (logLevel._tag === "Error") {
+        logs.push(Cause.pretty(cause))
+      }
+    })
+  )
+
+describe("what could not leave", () => {
+  for (const [position, serve] of Object.entries(positions)) {
+    it.scopedLive(`is one 500 at ${position}, where it was to be made durable, however the app had answered`, () => {
+      const logs: Array<string> = []
+      return Effect.gen(function*() {
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get("/ok", Effect.zipRight(note("a"), HttpServerResponse.text("done", { status: 201 }))),
+          HttpRouter.get("/moved", Effect.zipRight(note("a"), Effect.die(HttpServerResponse.empty({ status: 303 })))),
+          HttpRouter.get("/failed", Effect.zipRight(note("a"), new Elsewhere())),
+          HttpRouter.get("/none", HttpServerResponse.text("none"))
+        )
+        const base = yield* serving(serve(router))
+        for (const path of ["/ok", "/moved", "/failed"]) {
+          const response = yield* Effect.promise(() => fetch(`${base}${path}`, { redirect: "manual" }))
+          expect([path, response.status, yield* Effect.promise(() => response.text())]).toEqual([path, 500, ""])
+        }
+        expect(yield* status(base, "/none")).toBe(200)
+        expect(logs.filter((log) => log.includes("did not leave")).length).toBe(3)
+      }).pipe(Effect.provide([layer({ executor: failing(true) }), errorsIn(logs)]))
+    })
+  }
+
+  it.scopedLive("is what onFlushError makes of it", () => {
+    const logs: Array<string> = []
+    return Effect.gen(function*() {
+      const telling = HttpMiddleware.airlockWith({
+        onFlushError: (error, response) =>
+          HttpServerResponse.unsafeJson({ lost: error.failures.map(({ task }) => task), was: response.status }, {
+            status: 502
+          })
+      })
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty({ status: 201 })))
+      )
+      for (const serve of [HttpServer.serve(router, telling), HttpServer.serve(HttpRouter.use(router, telling))]) {
+        const base = yield* serving(serve)
+        const response = yield* Effect.promise(() => fetch(base))
+        expect([response.status, yield* Effect.promise(() => response.json())]).toEqual([
+          502,
+          { lost: ["Note"], was: 201 }
+        ])
+      }
+      expect(logs.length).toBe(2)
+    }).pipe(Effect.provide([layer({ executor: failing(false) }), errorsIn(logs)]))
+  })
+
+  it.scopedLive("is a 500 if onFlushError itself throws, and is logged all the same", () => {
+    const logs: Array<string> = []
+    return Effect.gen(function*() {
+      const broken = HttpMiddleware.airlockWith({
+        onFlushError: () => {
+          throw new Error("oops")
+        }
+      })
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty()))
+      )
+      expect(yield* status(yield* serving(HttpServer.serve(router, broken)), "/")).toBe(500)
+      expect(logs.filter((log) => log.includes("did not leave")).length).toBe(1)
+    }).pipe(Effect.provide([layer({ executor: failing(false) }), errorsIn(logs)]))
+  })
+})
+
+describe("placed twice at the server", () => {
+  it.scopedLive("the inner scope settles into the outer one, which lets all out once, in order", () =>
+    Effect.gen(function*() {
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("route"), HttpServerResponse.empty()))
+      )
+      const twice = (outer: typeof HttpMiddleware.airlock) =>
+        HttpServer.serve(router, (app) => outer(Effect.zipRight(note("between"), HttpMiddleware.airlock(app))))
+      expect(yield* status(yield* serving(twice(HttpMiddleware.airlock)), "/")).toBe(204)
+      expect(yield* left).toEqual(["between", "route"])
+      const refusing = HttpMiddleware.airlockWith({ shouldFlush: () => false })
+      expect(yield* status(yield* serving(twice(refusing)), "/")).toBe(204)
+      expect(yield* left).toEqual(["between", "route"])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("what is not durable is one 500, and nothing of the outer scope leaves", () => {
+    const logs: Array<string> = []
+    return Effect.gen(function*() {
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty()))
+      )
+      const base = yield* serving(
+        HttpServer.serve(router, (app) => HttpMiddleware.airlock(HttpMiddleware.airlock(app)))
+      )
+      expect(yield* status(base, "/")).toBe(500)
+      expect(logs.length).toBe(1)
+    }).pipe(Effect.provide([layer({ executor: failing(true) }), errorsIn(logs)]))
+  })
+})
+
+describe("a timeout", () => {
+  const slow: Router = HttpRouter.empty.pipe(
+    HttpRouter.get("/slow", Effect.zipRight(note("slow"), Effect.never)),
+    HttpRouter.get("/fast", Effect.zipRight(note("fast"), HttpServerResponse.empty()))
+  )
+
+  it.scopedLive("in the handler that is recovered takes the intents of what it gave up", () =>
+    Effect.gen(function*() {
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get(
+          "/",
+          Effect.zipRight(note("given up"), Effect.never).pipe(
+            Effect.timeoutOption("1 millis"),
+            Effect.zipRight(note("kept")),
+            Effect.zipRight(HttpServerResponse.empty())
+          )
+        )
+      )
+      expect(yield* status(yield* serving(HttpServer.serve(router, HttpMiddleware.airlock)), "/")).toBe(204)
+      expect(yield* left).toEqual(["kept"])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("around a route discards what it gave up", () =>
+    Effect.gen(function*() {
+      const router = slow.pipe(
+        HttpRouter.use(HttpMiddleware.airlock),
+        HttpRouter.use(Effect.timeoutTo({
+          duration: "20 millis",
+          onSuccess: (response) => response,
+          onTimeout: () => HttpServerResponse.unsafeJson("late", { status: 200 })
+        }))
+      )
+      const base = yield* serving(HttpServer.serve(router))
+      expect(yield* status(base, "/slow")).toBe(200)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("around the server's app, made interruptible, leaves it settling before the first byte", () =>
+    Effect.gen(function*() {
+      const sockets: Array<Socket> = []
+      const sent: Array<number> = []
+      const Probed = Probe.toLayer(() => Effect.sync(() => sent.push(sockets[0]!.bytesWritten)))
+      const router: Router = HttpRouter.concat(
+        slow,
+        HttpRouter.empty.pipe(HttpRouter.get(
+          "/",
+          Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ source }) => {
+            sockets.push((source as IncomingMessage).socket)
+            return Effect.zipRight(Airlock.enqueue(Probe, undefined), HttpServerResponse.text("ok"))
+          })
+        ))
+      )
+      yield* Effect.gen(function*() {
+        const base = yield* serving(
+          HttpServer.serve(
+            router,
+            (app) => HttpMiddleware.airlock(app).pipe(Effect.interruptible, Effect.timeout("1 minute"))
+          )
+        )
+        expect(yield* status(base, "/")).toBe(200)
+      }).pipe(Effect.provide(Probed))
+      expect(sent).toEqual([0])
+      const base = yield* serving(
+        HttpServer.serve(
+          router,
+          (app) => HttpMiddleware.airlock(app).pipe(Effect.interruptible, Effect.timeout("20 millis"))
+        )
+      )
+      expect(yield* status(base, "/slow")).toBe(500)
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide([layer(), quiet])))
 })
