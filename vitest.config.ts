@@ -12,6 +12,10 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    // For machines that are slow or busy: what hangs takes longer than that.
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    reporters: ["default", at("./test/support/skipped.ts")],
     coverage: {
       provider: "v8",
       include: ["src/**/*.ts"],

@@ -2,7 +2,7 @@
  * `npm run demo`: starts the shop on a SQLite file, drives it with a real HTTP client, and prints what happened in the
  * order in which it happened. It ends with an error if what it saw is not what it says.
  *
- * `npm run demo -- --serve [port]` keeps the shop running for `curl`.
+ * `npm run demo -- --serve [port]` keeps the shop running for `curl`; `npm run demo -- --crash` is examples/crash.ts.
  */
 import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer, Path } from "@effect/platform"
 import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
@@ -206,7 +206,9 @@ const serve = (port: number) =>
 
 const argument = process.argv.indexOf("--serve")
 
-if (argument === -1) {
+if (process.argv.includes("--crash")) {
+  await import("./crash.js")
+} else if (argument === -1) {
   NodeRuntime.runMain(demo.pipe(Effect.scoped, Effect.provide(NodeContext.layer)), { disablePrettyLogger: true })
 } else {
   const port = Number(process.argv[argument + 1] ?? 3000)

@@ -84,6 +84,10 @@ const router = HttpRouter.empty.pipe(
 
 export const Server = router.pipe(HttpServer.serve(HttpMiddleware.airlock))
 
+/** The same, with something that happens when a request has done its work, and before it is answered. */
+export const serverWith = (before: Effect.Effect<void>) =>
+  router.pipe(HttpRouter.use(Effect.tap(before)), HttpServer.serve(HttpMiddleware.airlock))
+
 // ---------------------------------------------------------------- data: transactions are scopes
 
 const schema = Layer.effectDiscard(Effect.gen(function*() {
@@ -94,7 +98,10 @@ const schema = Layer.effectDiscard(Effect.gen(function*() {
   yield* sql`INSERT OR IGNORE INTO stock (item, left) VALUES ('book', 1000), ('unicorn', 0)`
 }))
 
-export const data = (filename: string, airlock: Layer.Layer<Airlock.Airlock> = AirlockLive) =>
+export const data = <E = never>(
+  filename: string,
+  airlock: Layer.Layer<Airlock.Airlock, E, SqlClient.SqlClient> = AirlockLive
+) =>
   schema.pipe(
     Layer.provideMerge(SqlTransaction.layer),
     Layer.provideMerge(airlock),

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,6 +21,7 @@ import type { AirlockScope, Exact, Limits, OptionsContext, ScopeOptions, ScopeVi
 import { CurrentExecutor, type Executor } from "./Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
 import { Airlock, type AirlockService } from "./internal/airlock.js"
+import { type ConfigOptions, type Configuration, configurationOf, read } from "./internal/config.js"
 import * as internal from "./internal/enqueue.js"
 import { HandlerRegistry } from "./internal/handlers.js"
 import { openRoot, openScope } from "./internal/open.js"
@@ -27,11 +29,12 @@ import { extend } from "./internal/policyChain.js"
 import { enter, exitWithin, leave, locally, positionOf, rootFork } from "./internal/position.js"
 import type { Scope } from "./internal/scope.js"
 import { failureOf, giveBack, settle } from "./internal/settle.js"
+import * as tracing from "./internal/tracing.js"
 import type { Plan } from "./Plan.js"
-import { all, CurrentPolicy, type Policy } from "./Policy.js"
+import { all, allowAll, CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
 
-export { Airlock, type AirlockService }
+export { Airlock, type AirlockService, type Configuration }
 
 /**
  * What an application may set for all of its scopes. Policy and executor may be provided as services instead
@@ -43,6 +46,11 @@ export { Airlock, type AirlockService }
 export interface AirlockOptions extends Limits {
   readonly policy?: Policy
   readonly executor?: Executor
+  /**
+   * How long the Layers of the handlers wait in all, when they close, for handlers that run and for what executors hold. What
+   * is left then is named in an error. Default: 30 seconds.
+   */
+  readonly shutdownTimeout?: Duration.DurationInput
 }
 
 /**
@@ -53,11 +61,16 @@ export interface AirlockOptions extends Limits {
  * @category layers
  */
 export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
-  Layer.effect(
+  Layer.scoped(
     Airlock,
     Effect.gen(function*() {
+      const policy = yield* CurrentPolicy
       const service: AirlockService = {
-        policy: options.policy === undefined ? yield* CurrentPolicy : all(options.policy, yield* CurrentPolicy),
+        policy: options.policy === undefined
+          ? policy
+          : policy === allowAll
+          ? options.policy
+          : all(options.policy, policy),
         executor: options.executor ?? (yield* CurrentExecutor),
         maxIntents: options.maxIntents ?? 10_000,
         maxPayloadBytes: options.maxPayloadBytes ?? Infinity,
@@ -65,8 +78,11 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
         policyTimeout: Duration.decode(options.policyTimeout ?? "5 seconds"),
         approveTimeout: Duration.decode(options.approveTimeout ?? "5 minutes"),
         dispatchTimeout: Duration.decode(options.dispatchTimeout ?? "60 seconds"),
+        shutdownTimeout: Duration.decode(options.shutdownTimeout ?? "30 seconds"),
         handlers: new HandlerRegistry(() => service)
       }
+      // Closures have no Layer of a handler that would see to it.
+      yield* Effect.addFinalizer(() => service.handlers.close)
       return service
     })
   )
@@ -78,6 +94,82 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
  * @category layers
  */
 export const AirlockLive: Layer.Layer<Airlock> = layer()
+
+/**
+ * What `Airlock.layerConfig` may be told beside the configuration that it reads.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface LayerConfigOptions<
+  Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>>
+> {
+  /** What all keys begin with. Default: `AIRLOCK`. */
+  readonly prefix?: string
+  /** Policies that the configuration may name, beside the built-in ones. */
+  readonly policies?: Readonly<Record<string, Policy>>
+  /**
+   * Executors that the configuration may name, beside the built-in ones. Of Effects, only the chosen one's is run; what it
+   * acquires is released with the Layer.
+   */
+  readonly executors?: Executors
+}
+
+/** What the Effects among the executors fail with, and need. */
+type ErrorOf<Executors> = Executors[keyof Executors] extends infer X
+  ? X extends Effect.Effect<Executor, infer E, unknown> ? E : never
+  : never
+type ContextOf<Executors> = Executors[keyof Executors] extends infer X
+  ? X extends Effect.Effect<Executor, unknown, infer R> ? R : never
+  : never
+
+/**
+ * Builds the `Airlock` service from Effect's `Config`: the executor and the policies by name, and the limits. A key that
+ * is not given has its default; policies add up with those of the Layer's context, a configured executor stands before the
+ * context's.
+ *
+ * Fails with a `ConfigError` that says what was expected: for a value that cannot be read, for a name that nobody
+ * registered, and for a key under the prefix that nothing reads.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Airlock, Policy } from "effect-airlock"
+ *
+ * // AIRLOCK_POLICY=quietNights,logOnFlush AIRLOCK_DISPATCH_TIMEOUT="10 seconds" node server.js
+ * const AirlockConfigured = Airlock.layerConfig({
+ *   policies: { quietNights: Policy.blockTasks(["SendNewsletter"]) }
+ * })
+ *
+ * const Logged = Layer.effectDiscard(Effect.flatMap(Airlock.configuration, (_) => Effect.logInfo("Airlock", _)))
+ * const Main = Logged.pipe(Layer.provideMerge(AirlockConfigured)) // Layer<Airlock, ConfigError>
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = <
+  const Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>> = {}
+>(
+  options: LayerConfigOptions<Executors> = {}
+): Layer.Layer<
+  Airlock,
+  ConfigError.ConfigError | ErrorOf<Executors>,
+  Exclude<ContextOf<Executors>, EffectScope.Scope>
+> =>
+  Layer.unwrapScoped(Effect.map(
+    // What all of them fail with and need, as one type.
+    read(options as ConfigOptions<ErrorOf<Executors>, ContextOf<Executors>>),
+    layer
+  ))
+
+/**
+ * What holds for all scopes of the application, by whichever Layer it was set: to be read, or logged as one value.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const configuration: Effect.Effect<Configuration, never, Airlock> = Effect.map(Airlock, configurationOf)
 
 /**
  * Wishes that a task be run: puts an intent into the scope around, and gives the intent's id. Nothing happens yet. When
@@ -174,9 +266,13 @@ const inScope = <A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
       const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options)
-      return Effect.flatMap(
-        exitWithin(restore(self), fiber, scope),
-        (exit) => Effect.flatMap(settle(scope, exit), (settlement) => giveBack(scope, exit, settlement))
+      return tracing.scope(
+        Effect.flatMap(
+          exitWithin(restore(self), fiber, scope),
+          (exit) => Effect.flatMap(settle(scope, exit), (settlement) => giveBack(scope, exit, settlement))
+        ),
+        fiber,
+        scope
       )
     })
   )

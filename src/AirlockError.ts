@@ -141,7 +141,7 @@ export class UnseenTransactionError
 }
 
 /**
- * A savepoint was opened in a transaction that has ended, by a fiber that outlived it.
+ * A statement or a savepoint came for a transaction that has ended, from a fiber that outlived it. It was not run.
  *
  * @since 0.1.0
  * @category wrong use
@@ -153,8 +153,65 @@ export class TransactionEndedError
   )
 {
   override get message(): string {
-    return "A savepoint was opened in a transaction that has ended: a fiber that was forked in the transaction still uses its " +
-      "connection, which may be another's by now. Join the fiber before the transaction ends, or give it one of its own."
+    return "A statement or savepoint came for a transaction that has ended: a fiber that was forked in the transaction still " +
+      "uses its connection, which may be another's by now. Join the fiber before the transaction ends, or give it one of " +
+      "its own."
+  }
+}
+
+/**
+ * A savepoint waited too long for another one of the same transaction, which is open in another fiber: most likely that
+ * one waits for this fiber.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class SavepointTimeoutError
+  extends Schema.TaggedError<SavepointTimeoutError>("effect-airlock/SavepointTimeoutError")(
+    "SavepointTimeoutError",
+    { millis: Schema.Number }
+  )
+{
+  override get message(): string {
+    return `A savepoint waited ${this.millis} ms for another one of the same transaction to end. Savepoints side by side ` +
+      "take turns: one that waits for a fiber which itself opens a savepoint, and is not inside the first, waits for ever. " +
+      "Fork that fiber inside the savepoint that waits for it, or open its savepoint around both."
+  }
+}
+
+/**
+ * The client of one database was used inside a transaction of another one's. Effect has one tag for the connection of a
+ * transaction, so the statement would run on the other database.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class ForeignTransactionError
+  extends Schema.TaggedError<ForeignTransactionError>("effect-airlock/ForeignTransactionError")(
+    "ForeignTransactionError",
+    {}
+  )
+{
+  override get message(): string {
+    return "The SqlClient of one database was used inside a transaction of another one's, on whose connection it would " +
+      "run: Effect knows one transaction at a time. Use it before or after that transaction, or in an intent's handler."
+  }
+}
+
+/**
+ * What needs a client that `SqlTransaction.layer` decorates was given one that it does not.
+ *
+ * @since 0.1.0
+ * @category wrong use
+ */
+export class UndecoratedClientError
+  extends Schema.TaggedError<UndecoratedClientError>("effect-airlock/UndecoratedClientError")(
+    "UndecoratedClientError",
+    { what: Schema.String }
+  )
+{
+  override get message(): string {
+    return `${this.what} needs a SqlClient whose transactions are scopes. Provide SqlTransaction.layer over the client.`
   }
 }
 
@@ -359,5 +416,24 @@ export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/F
   override get message(): string {
     const failures = this.failures.map((failure) => `  ${failure.intentId} ${failure.task}: ${failure.reason.message}`)
     return `${failures.length} intent(s) of the scope "${this.scope}" did not leave:\n${failures.join("\n")}`
+  }
+}
+
+/**
+ * Nobody knows whether a transaction was committed: the connection broke between its COMMIT and the answer. Nothing that it
+ * enqueued leaves. To run it again may do its work twice; look for its rows first.
+ *
+ * @since 0.1.0
+ * @category failures
+ */
+export class CommitUnknownError
+  extends Schema.TaggedError<CommitUnknownError>("effect-airlock/CommitUnknownError")("CommitUnknownError", {
+    /** What the driver said, a `SqlError`. */
+    cause: Schema.Defect
+  })
+{
+  override get message(): string {
+    return "A transaction was sent to be committed, and its connection broke before the answer: it may be committed or not. " +
+      "Its intents were discarded. Look for its rows before it is run again."
   }
 }

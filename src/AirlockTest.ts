@@ -15,6 +15,7 @@ import { DispatchError } from "./AirlockError.js"
 import type { AirlockScope } from "./AirlockScope.js"
 import * as Executor from "./Executor.js"
 import type { Intent } from "./Intent.js"
+import { withDispatch } from "./internal/dispatch.js"
 import { makeId } from "./internal/id.js"
 import { IntentRecord } from "./internal/intent.js"
 import { openRoot } from "./internal/open.js"
@@ -30,19 +31,15 @@ import type * as Task from "./Task.js"
  */
 export class Recorded extends Context.Tag("effect-airlock/AirlockTest/Recorded")<Recorded, Array<Intent>>() {}
 
-const recording = (options: Airlock.AirlockOptions | undefined, carry: Executor.Executor["dispatch"]) =>
+const recording = (options: Airlock.AirlockOptions | undefined, executor: Executor.Executor) =>
   Layer.unwrapEffect(Effect.map(Recorded, (recorded) =>
     Airlock.layer({
       ...options,
-      executor: {
-        ...Executor.inProcess(),
-        name: "AirlockTest",
-        dispatch: (intents, handlers) =>
-          Effect.suspend(() => {
-            recorded.push(...intents)
-            return carry(intents, handlers)
-          })
-      }
+      executor: withDispatch({ ...executor, name: "AirlockTest" }, (dispatch) => (intents, handlers) =>
+        Effect.suspend(() => {
+          recorded.push(...intents)
+          return dispatch(intents, handlers)
+        }))
     }))).pipe(Layer.provideMerge(Layer.sync(Recorded, () => [])))
 
 /**
@@ -52,7 +49,10 @@ const recording = (options: Airlock.AirlockOptions | undefined, carry: Executor.
  * @category layers
  */
 export const layer = (options?: Omit<Airlock.AirlockOptions, "executor">): Layer.Layer<Airlock.Airlock | Recorded> =>
-  recording(options, (intents) => Effect.succeed(intents.map(() => Exit.void)))
+  recording(
+    options,
+    Executor.make({ name: "nothing", dispatch: (intents) => Effect.succeed(intents.map(() => Exit.void)) })
+  )
 
 /**
  * An Airlock that writes down what leaves, and runs its handlers as `Executor.inProcess()` does, or as another executor
@@ -62,7 +62,7 @@ export const layer = (options?: Omit<Airlock.AirlockOptions, "executor">): Layer
  * @category layers
  */
 export const inline = (options?: Airlock.AirlockOptions): Layer.Layer<Airlock.Airlock | Recorded> =>
-  recording(options, (options?.executor ?? Executor.inProcess()).dispatch)
+  recording(options, options?.executor ?? Executor.inProcess())
 
 /**
  * What left, and what the scope around holds.
@@ -182,12 +182,8 @@ export const perform = <Name extends string, Payload extends Schema.Schema.Any>(
       undefined,
       undefined
     )
-    let outcome: Executor.Outcome = Exit.void
-    yield* handlers.run([intent], (ended) => {
-      outcome = ended
-      return true
-    })
-    return yield* outcome
+    const [outcome] = yield* handlers.run([intent])
+    return yield* outcome!
   })
 
 /**
@@ -196,20 +192,17 @@ export const perform = <Name extends string, Payload extends Schema.Schema.Any>(
  * @since 0.1.0
  * @category faults
  */
-export const failsAt = (n: number, executor: Executor.Executor = Executor.inProcess()): Executor.Executor => ({
-  ...executor,
-  name: `failsAt ${n}`,
-  dispatch: (intents, handlers) =>
+export const failsAt = (n: number, executor: Executor.Executor = Executor.inProcess()): Executor.Executor =>
+  withDispatch({ ...executor, name: `failsAt ${n}` }, (dispatch) => (intents, handlers) =>
     Effect.map(
-      executor.dispatch(intents.filter((_, index) => index !== n - 1), handlers),
+      dispatch(intents.filter((_, index) => index !== n - 1), handlers),
       (outcomes) =>
         intents.map(({ task }, index) =>
           index === n - 1
             ? Exit.fail(new DispatchError({ task: task.name, cause: new Error("it was made to fail") }))
             : outcomes[index < n ? index : index - 1]!
         )
-    )
-})
+    ))
 
 /**
  * An executor that never answers.

@@ -55,6 +55,8 @@ export interface Intent {
   readonly id: IntentId
   readonly task: Task.Any
   readonly payload: unknown
+  /** The payload as JSON, encoded by its Schema at the enqueue, where a durable executor will keep it. */
+  readonly encoded?: string | undefined
   readonly options: EnqueueOptions
   /** Milliseconds since the epoch, by the Effect `Clock`. */
   readonly enqueuedAt: number

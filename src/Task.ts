@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -48,6 +49,8 @@ export interface Task<out Name extends string, in out Payload extends Schema.Sch
   readonly [TypeId]: TypeId
   readonly name: Name
   readonly payloadSchema: Payload
+  /** Of the payload's shape: it travels with each intent that is kept. */
+  readonly version: number
   /**
    * Says what the task does. The handler runs in a root scope of its own (what it enqueues leaves if it succeeds) and in
    * the context that the Layer was given, not in that of whoever enqueued. When the Layer closes, it takes no new
@@ -58,6 +61,36 @@ export interface Task<out Name extends string, in out Payload extends Schema.Sch
   readonly toLayer: <E, R>(
     handler: (payload: Schema.Schema.Type<Payload>, context: HandlerContext) => Effect.Effect<unknown, E, R>
   ) => Layer.Layer<never, never, Airlock | Exclude<R, AirlockScope | Scope.Scope>>
+  /**
+   * As {@link toLayer}, for a handler that takes many payloads in one call. It gets all those of a flush, in order, in as few
+   * calls as `maxSize` allows, after the handlers of other tasks; sooner, where one of those has an intent of the same
+   * `orderingKey`. If a call fails, each of its intents has failed.
+   */
+  readonly toLayerBatched: <E, R>(
+    handler: (
+      payloads: NonEmptyReadonlyArray<Schema.Schema.Type<Payload>>,
+      contexts: NonEmptyReadonlyArray<HandlerContext>
+    ) => Effect.Effect<unknown, E, R>,
+    options?: BatchOptions<Schema.Schema.Type<Payload>>
+  ) => Layer.Layer<never, never, Airlock | Exclude<R, AirlockScope | Scope.Scope>>
+}
+
+/**
+ * How the payloads of a flush are gathered for a handler that takes many.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface BatchOptions<Payload> {
+  /** How many payloads a call gets at most. Default: not limited. */
+  readonly maxSize?: number
+  /**
+   * Payloads of one flush with the same key, compared as the keys of a `Map` are, become one. It takes the place, and its
+   * context is that, of the last of them. Default: each payload stays.
+   */
+  readonly key?: (payload: Payload) => unknown
+  /** Makes one of two payloads with the same key. Default: the later one wins. */
+  readonly merge?: (earlier: Payload, later: Payload) => Payload
 }
 
 /**
@@ -69,6 +102,7 @@ export interface Task<out Name extends string, in out Payload extends Schema.Sch
 export interface Any {
   readonly name: string
   readonly payloadSchema: Schema.Schema.Any
+  readonly version?: number
 }
 
 /**
@@ -94,26 +128,50 @@ export interface Any {
  */
 export const make = <const Name extends string, Payload extends PayloadFields | Schema.Schema.AnyNoContext>(
   name: Name,
-  options: { readonly payload: Payload }
+  options: {
+    readonly payload: Payload
+    /** Raised when the payload's shape changes, it tells intents apart that were kept before. Default: 1. */
+    readonly version?: number
+  }
 ): Task<Name, PayloadSchema<Payload>> => {
   if (name.length === 0) {
     throw new TypeError("Task.make needs a name that is not empty")
   }
+  const { version = 1 } = options
   const payloadSchema = Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)
-  const toLayer = <E, R>(handler: (payload: never, context: HandlerContext) => Effect.Effect<unknown, E, R>) =>
+  const register = <E, R>(
+    handler: (payload: never, context: never) => Effect.Effect<unknown, E, R>,
+    batched: BatchOptions<never> | undefined
+  ) =>
     Layer.scopedDiscard(Effect.gen(function*() {
       const airlock = yield* Airlock
       const context = yield* Effect.context<Exclude<R, AirlockScope | Scope.Scope>>()
       // What `R` excludes is what a run adds to this context: the handler finds in it all that it asks for.
       yield* airlock.handlers.register(
-        { name, payloadSchema },
+        { name, payloadSchema, version },
         handler as Handler,
+        batched,
         Context.omit(AirlockScope)(context) as Context.Context<never>
       )
     }))
+  const toLayer = <E, R>(handler: (payload: never, context: never) => Effect.Effect<unknown, E, R>) =>
+    register(handler, undefined)
+  const toLayerBatched = <E, R>(
+    handler: (payloads: never, contexts: never) => Effect.Effect<unknown, E, R>,
+    batched: BatchOptions<never> = {}
+  ) => {
+    const { maxSize } = batched
+    if (maxSize !== undefined && !(maxSize >= 1)) {
+      throw new RangeError(`toLayerBatched of "${name}" needs a maxSize of at least 1, and got ${maxSize}`)
+    }
+    return register(handler, batched)
+  }
   // The Schema is the one that `Payload` describes: TypeScript does not follow a narrowed generic into the conditional
   // type `PayloadSchema`.
-  return { [TypeId]: TypeId, name, payloadSchema, toLayer } as unknown as Task<Name, PayloadSchema<Payload>>
+  return { [TypeId]: TypeId, name, payloadSchema, version, toLayer, toLayerBatched } as unknown as Task<
+    Name,
+    PayloadSchema<Payload>
+  >
 }
 
 /**

@@ -19,6 +19,7 @@ export interface AirlockService {
   readonly policyTimeout: Duration.Duration
   readonly approveTimeout: Duration.Duration
   readonly dispatchTimeout: Duration.Duration
+  readonly shutdownTimeout: Duration.Duration
   /** @internal */
   readonly handlers: HandlerRegistry
 }

@@ -31,8 +31,11 @@ export const bounded = <A, E, R>(
   what: string,
   limit: Duration.Duration,
   options?: {
-    /** Whether an interruption of the caller, which is uninterruptible, ends the wait. */
-    readonly yieldsToInterruption?: boolean
+    /**
+     * Whether an interruption of the caller, which is uninterruptible, ends the wait: at once, or with an answer if one
+     * comes within the grace.
+     */
+    readonly onInterruption?: "leave" | "ask"
   }
 ): Effect.Effect<Bounded<A, E>, never, R> =>
   Effect.flatMap(startAt(self, position), (fiber) => {
@@ -40,19 +43,24 @@ export const bounded = <A, E, R>(
     if (exit !== null) {
       return Effect.succeed({ exit, timeout: undefined })
     }
-    const waiting = awaitWithin(fiber, what, limit)
-    return options?.yieldsToInterruption === true
-      ? Effect.flatMap(
-        Effect.exit(Effect.interruptible(waiting)),
-        (waited): Effect.Effect<Bounded<A, E>> =>
-          waited._tag === "Success"
-            ? waited
-            : Effect.as(Fiber.interruptFork(fiber), { exit: undefined, timeout: undefined })
-      )
-      : waiting
+    const waiting = answerOrInterrupt(fiber, what, limit)
+    if (options?.onInterruption === undefined) {
+      return waiting
+    }
+    const cut = options.onInterruption === "ask" ? answerWithin(fiber, grace) : Effect.succeed(undefined)
+    return Effect.flatMap(
+      Effect.exit(Effect.interruptible(waiting)),
+      (waited): Effect.Effect<Bounded<A, E>> =>
+        waited._tag === "Success"
+          ? waited
+          : Effect.zipRight(
+            Fiber.interruptFork(fiber),
+            Effect.map(cut, (exit) => ({ exit, timeout: undefined }))
+          )
+    )
   })
 
-const awaitWithin = <A, E>(
+const answerOrInterrupt = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,
   what: string,
   limit: Duration.Duration

@@ -80,7 +80,7 @@ export const askOnEnqueue = (
     }
   })
   return Effect.flatMap(
-    bounded(Effect.interruptible(asked), insidePolicy, "A policy", scope.policyTimeout, { yieldsToInterruption: true }),
+    bounded(Effect.interruptible(asked), insidePolicy, "A policy", scope.policyTimeout, { onInterruption: "leave" }),
     ({ exit, timeout }): Effect.Effect<void, PolicyViolation | SettleTimeoutError> =>
       timeout !== undefined ? Effect.fail(timeout) : exit ?? Effect.interrupt
   )
@@ -88,7 +88,7 @@ export const askOnEnqueue = (
 
 /** @internal */
 export const needDecision = (intents: ReadonlyArray<IntentRecord>): boolean =>
-  intents.some((intent) => intent.policies?.allows === true)
+  intents.some(({ durable, policies }) => policies?.allows === true || durable?.verdict !== undefined)
 
 /**
  * Gives the verdict on each intent, in order; fails if a policy failed, died or took too long, which decides nothing. An
@@ -105,7 +105,7 @@ export const decide = (
   }
   return Effect.flatMap(
     bounded(Effect.interruptible(evaluate(intents)), insidePolicy, "A policy", scope.policyTimeout, {
-      yieldsToInterruption: true
+      onInterruption: "leave"
     }),
     (answer) => valueOf("A policy", answer)
   )
@@ -139,7 +139,8 @@ const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord
   // By place in the chain, not by policy: one that holds at two places keeps two states.
   const deciders = new Map<PolicyChain, Policy.Decide<unknown>>()
   for (const intent of intents) {
-    let verdict: Verdict | undefined
+    // What was asked before the COMMIT of a transaction is not asked again.
+    let verdict = intent.durable?.verdict
     for (let at = intent.policies; at !== undefined && verdict === undefined; at = at.outer) {
       if (at.policy.allows === undefined) {
         continue

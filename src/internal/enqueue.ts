@@ -5,6 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
@@ -29,10 +30,11 @@ import { callSite, withCallersStack } from "./callSite.js"
 import { askOnEnqueue, insidePolicy } from "./decide.js"
 import { makeId } from "./id.js"
 import { type Closure, IntentRecord } from "./intent.js"
-import { bytesOf, issuesOf, isValid } from "./payload.js"
+import { bytesOf, encode, issuesOf, isValid } from "./payload.js"
 import { noteFiber, positionOf } from "./position.js"
 import * as report from "./report.js"
 import type { Cascade, Scope } from "./scope.js"
+import * as tracing from "./tracing.js"
 import { deepestSavepoint, frameOf, transactionIn, withoutTransaction } from "./transactionConnection.js"
 
 const noOptions: EnqueueOptions = {}
@@ -57,18 +59,22 @@ export const enqueueEffect = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: EnqueueOptions = noOptions
 ): Effect.Effect<IntentId, never, AirlockScope | Exclude<R, AirlockScope | EffectScope.Scope>> => {
-  const site = seemsWell() ? undefined : callSite(enqueueEffect)
+  const site = callSite(enqueueEffect)
   return Effect.withFiberRuntime((fiber) => {
     const task: Task.Any = { name, payloadSchema: Schema.Void }
-    const executor = positionOf(fiber)?.scope?.executor
-    if (executor?.durable === true) {
-      return misuse(new NotSerializableError({ ...at(task, site), executor: executor.name }))
-    }
-    // It runs when the transaction that is open now has ended. What this context lacks of `R`, a run gives it.
-    const context = withoutTransaction(Context.omit(EffectScope.Scope)(fiber.currentContext as Context.Context<never>))
-    return offer(task, undefined, options, site, { effect: effect as Effect.Effect<A, E>, context })
+    return offer(task, undefined, options, site, closureOf(effect, fiber.currentContext))
   })
 }
+
+/**
+ * It runs when the transaction that is open now has ended. What the context lacks of `R`, a run gives it.
+ *
+ * @internal
+ */
+export const closureOf = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<never>): Closure => ({
+  effect: effect as Effect.Effect<A, E>,
+  context: withoutTransaction(Context.omit(EffectScope.Scope)(context))
+})
 
 const offer = (
   task: Task.Any,
@@ -113,17 +119,26 @@ const offer = (
           PolicyViolation: ({ policy, reason }) => misuse(new PolicyViolation({ ...at(task, site), policy, reason })),
           SettleTimeoutError: (error) => misuse(error)
         }),
-        Effect.zipRight(Effect.suspend(() => accept(scope, intent, site)))
+        Effect.zipRight(Effect.suspend(() => accept(scope, intent, site, fiber)))
       )
-      : accept(scope, intent, site)
+      : accept(scope, intent, site, fiber)
   })
 
-const accept = (scope: Scope, intent: IntentRecord, site: string | undefined): Effect.Effect<IntentId> => {
+const accept = (
+  scope: Scope,
+  intent: IntentRecord,
+  site: string | undefined,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<IntentId> => {
   const { buffer, cascade } = scope
   if (scope.state !== "open") {
     const { name, state } = scope
     const error = new ScopeClosedError({ ...at(intent.task, site), scope: name, state })
     return Effect.zipRight(report.late(scope, [intent]), misuse(error))
+  }
+  const isDurable = scope.executor.isDurable(intent)
+  if (isDurable && intent.closure !== undefined) {
+    return misuse(new NotSerializableError({ ...at(intent.task, site), executor: scope.executor.name }))
   }
   if (buffer.length >= scope.maxIntents) {
     return misuse(new BufferFullError({ ...at(intent.task, site), scope: scope.name, limit: scope.maxIntents }))
@@ -132,14 +147,67 @@ const accept = (scope: Scope, intent: IntentRecord, site: string | undefined): E
     const chain = namesOf(cascade)
     return misuse(new CascadeTooDeepError({ ...at(intent.task, site), chain, limit: scope.maxCascade }))
   }
-  if (scope.maxPayloadBytes !== Infinity && intent.closure === undefined) {
-    const bytes = bytesOf(intent.task, intent.payload)
-    if (bytes > scope.maxPayloadBytes) {
-      return misuse(new PayloadTooLargeError({ ...at(intent.task, site), bytes, limit: scope.maxPayloadBytes }))
+  if (isDurable || (scope.maxPayloadBytes !== Infinity && intent.closure === undefined)) {
+    const refusal = encodeInto(intent, scope, isDurable, site)
+    if (refusal !== undefined) {
+      return misuse(refusal)
     }
   }
   buffer.push(intent)
+  if (intent.span !== undefined) {
+    tracing.enqueued(fiber, intent, scope)
+  }
   return (buffer.length & 0x3ff) === 0 ? Effect.as(breathe, intent.id) : Effect.succeed(intent.id)
+}
+
+/** What is kept elsewhere is encoded now: its payload may change, and it is here that someone can be told of a fault. */
+const encodeInto = (intent: IntentRecord, scope: Scope, keep: boolean, site: string | undefined) => {
+  const wrong = keep ? issuesOfOptions(intent.options) : []
+  if (wrong.length > 0) {
+    return new InvalidPayloadError({ ...at(intent.task, site), issues: wrong })
+  }
+  let encoded: string
+  try {
+    encoded = encode(intent.task, intent.payload)
+  } catch (error) {
+    const issues = [`payload: cannot be encoded (${error instanceof Error ? error.name : "its Schema threw"})`]
+    return new InvalidPayloadError({ ...at(intent.task, site), issues })
+  }
+  const bytes = scope.maxPayloadBytes === Infinity ? 0 : bytesOf(encoded)
+  if (bytes > scope.maxPayloadBytes) {
+    return new PayloadTooLargeError({ ...at(intent.task, site), bytes, limit: scope.maxPayloadBytes })
+  }
+  if (keep) {
+    intent.durable = { encoded, verdict: undefined, parked: undefined }
+  }
+  return undefined
+}
+
+/** What would be kept as something else, or not at all. */
+const issuesOfOptions = (
+  { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt }: EnqueueOptions
+): ReadonlyArray<string> => {
+  const issues: Array<string> = []
+  const expect = (isSo: boolean, what: string) => isSo ? undefined : issues.push(`options.${what}`)
+  expect(delay === undefined || Duration.isFinite(Duration.decode(delay)), "delay: expected a finite duration")
+  expect(runAt === undefined || !Number.isNaN(runAt.getTime()), "runAt: expected a valid Date")
+  expect(priority === undefined || Number.isSafeInteger(priority), "priority: expected a whole number")
+  expect(
+    maxAttempts === undefined || (Number.isSafeInteger(maxAttempts) && maxAttempts > 0),
+    "maxAttempts: expected a whole number above 0"
+  )
+  for (const [name, key] of Object.entries({ queue, dedupeKey, orderingKey })) {
+    expect(
+      key === undefined || (key.length <= 255 && !key.includes("\0")),
+      `${name}: expected at most 255 characters, none of them NUL`
+    )
+  }
+  try {
+    JSON.stringify({ native, origin })
+  } catch {
+    issues.push("options.native: expected what JSON can hold")
+  }
+  return issues
 }
 
 /** The tasks whose handlers led here, the first one first. */
@@ -166,7 +234,7 @@ const seemsWell = (): boolean => {
   const scope = position?.scope
   if (
     position === undefined || scope === undefined || scope.state !== "open" || position.policies?.onEnqueue === true ||
-    scope.cascade !== undefined || scope.maxPayloadBytes !== Infinity
+    scope.cascade !== undefined || scope.maxPayloadBytes !== Infinity || scope.executor.transactional !== undefined
   ) {
     return false
   }

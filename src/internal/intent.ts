@@ -9,9 +9,11 @@ import type * as Tracer from "effect/Tracer"
 import type { Outcome } from "../Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "../Intent.js"
 import type * as Task from "../Task.js"
+import type { Verdict } from "./decide.js"
 import type { PolicyChain } from "./policyChain.js"
 import type { Fork } from "./position.js"
-import type { Cascade, Scope } from "./scope.js"
+import type { Cascade } from "./scope.js"
+import type { Frame } from "./transactionConnection.js"
 
 /** @internal */
 export interface Closure {
@@ -19,10 +21,20 @@ export interface Closure {
   readonly context: Context.Context<never>
 }
 
+/** What a durable executor needs of an intent. @internal */
+export interface Durable {
+  readonly encoded: string
+  /** What its policies said of it, once they were asked: before the COMMIT of its transaction. */
+  verdict: Verdict | undefined
+  /** Whether it was written in that transaction: to wait for the say of the scopes around, or to leave with the COMMIT. */
+  parked: "held" | "ready" | undefined
+}
+
 /** @internal */
 export class IntentRecord implements Intent {
   /** What its handler in this process came to, as soon as that is known. */
   outcome: Outcome | undefined = undefined
+  durable: Durable | undefined = undefined
 
   constructor(
     readonly id: IntentId,
@@ -42,8 +54,12 @@ export class IntentRecord implements Intent {
      * The savepoint that another fiber had open on the same connection when it was enqueued: what was written beside it is
      * undone with it.
      */
-    readonly beside: Scope | undefined,
+    readonly beside: Frame | undefined,
     /** What `Airlock.enqueueEffect` was given: it takes the place of the task's handler. */
     readonly closure: Closure | undefined
   ) {}
+
+  get encoded(): string | undefined {
+    return this.durable?.encoded
+  }
 }

@@ -22,9 +22,10 @@ export const openScope = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   airlock: AirlockService,
   options: ScopeOptions,
-  mayBeParent: (scope: Scope) => boolean = () => true
+  mayBeParent: (scope: Scope) => boolean = () => true,
+  context: Context.Context<never> = fiber.currentContext
 ): Scope => {
-  const opened = openAt(fiber, airlock, options, mayBeParent)
+  const opened = openAt(fiber, airlock, options, mayBeParent, context)
   opened.requestSource = requestSourceIn(fiber.currentContext)
   opened.openedInterrupted = isInterrupted(fiber)
   return opened
@@ -34,16 +35,16 @@ const openAt = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   airlock: AirlockService,
   options: ScopeOptions,
-  mayBeParent: (scope: Scope) => boolean
+  mayBeParent: (scope: Scope) => boolean,
+  context: Context.Context<never>
 ): Scope => {
   const position = positionOf(fiber)
   const scope = position?.scope
   // A plan wants to see all intents: inside one, no scope is independent.
   if (scope === undefined || (options.independent === true && !scope.planning) || !mayBeParent(scope)) {
-    return openRoot(airlock, fiber.currentContext, position, options)
+    return openRoot(airlock, context, position, options)
   }
   noteFiber(position!.fork, fiber)
-  const context = fiber.currentContext
   const policies = extend(extendOnce(position!.policies, policyIn(context), context), options.policy, context)
   return new Scope(airlock, scope.executor, policies, position, options)
 }
@@ -62,14 +63,28 @@ export const openRoot = (
 ): Scope => {
   const around = rebaseLocal(position?.policies, extend(undefined, airlock.policy, context))
   const policies = extend(extendOnce(around, policyIn(context), context), options.policy, context)
-  const scope = new Scope(
-    airlock,
-    options.executor ?? executorIn(context) ?? airlock.executor,
-    policies,
-    undefined,
-    options
-  )
+  const executor = options.executor ?? executorIn(context) ?? airlock.executor
+  const scope = new Scope(airlock, executor.forScope?.() ?? executor, policies, undefined, options)
   scope.cascade = position?.scope?.cascade
+  return scope
+}
+
+/**
+ * A scope for what belongs to another one, but outlives it: all that holds at a position in that one holds for it, and
+ * nobody has a say over it.
+ *
+ * @internal
+ */
+export const openBeside = (
+  position: Position,
+  beside: Scope,
+  context: Context.Context<never>,
+  options: ScopeOptions
+): Scope => {
+  const policies = extend(extendOnce(position.policies, policyIn(context), context), options.policy, context)
+  const scope = new Scope(beside.airlock, options.executor ?? beside.executor, policies, undefined, options)
+  scope.cascade = beside.cascade
+  scope.planning = beside.planning
   return scope
 }
 

@@ -3,10 +3,12 @@
  *
  * @internal
  */
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { InvalidPayloadError } from "../AirlockError.js"
 import type * as Task from "../Task.js"
 
 const checks = new WeakMap<Task.Any, (payload: unknown) => boolean>()
@@ -30,12 +32,35 @@ export const isValid = (task: Task.Any, payload: unknown): boolean => {
 }
 
 /**
- * The size of a payload that was found valid: encoded, as JSON, in UTF-8.
+ * A payload that was found valid: encoded, as JSON. It throws where the Schema or JSON cannot.
  *
  * @internal
  */
-export const bytesOf = (task: Task.Any, payload: unknown): number =>
-  new TextEncoder().encode(JSON.stringify(Schema.encodeSync(schemaOf(task))(payload)) ?? "").length
+export const encode = (task: Task.Any, payload: unknown): string =>
+  JSON.stringify(Schema.encodeSync(schemaOf(task))(payload)) ?? "null"
+
+/**
+ * The size of an encoded payload, in UTF-8.
+ *
+ * @internal
+ */
+export const bytesOf = (encoded: string): number => new TextEncoder().encode(encoded).length
+
+/**
+ * A payload that was encoded, and kept. Fails without saying what was in it.
+ *
+ * @internal
+ */
+export const decode = (task: Task.Any, encoded: string): Effect.Effect<unknown, InvalidPayloadError> =>
+  Effect.suspend(() => {
+    const refuse = (issues: ReadonlyArray<string>) => Effect.fail(new InvalidPayloadError({ task: task.name, issues }))
+    try {
+      const result = Schema.decodeUnknownEither(schemaOf(task), { errors: "all" })(JSON.parse(encoded))
+      return Either.isLeft(result) ? refuse(describe(result.left.issue, "")) : Effect.succeed(result.right)
+    } catch (error) {
+      return refuse([`payload: cannot be decoded (${error instanceof Error ? error.name : "its Schema threw"})`])
+    }
+  })
 
 /**
  * `email: expected string`, one for each place.

@@ -15,7 +15,7 @@ import { globalValue } from "effect/GlobalValue"
 import * as Runtime from "effect/Runtime"
 import type { AirlockScope } from "../AirlockScope.js"
 import { type PolicyChain, rebaseLocal } from "./policyChain.js"
-import { isScope, type Scope } from "./scope.js"
+import type { Scope } from "./scope.js"
 
 /** @internal */
 export interface Position {
@@ -77,6 +77,22 @@ export const currentPosition: FiberRef.FiberRef<Position | undefined> = globalVa
       }
     })
 )
+
+const currentBatch: FiberRef.FiberRef<unknown> = globalValue(
+  Symbol.for("effect-airlock/currentBatch"),
+  () => FiberRef.unsafeMake<unknown>(undefined)
+)
+
+/**
+ * The batch that is carried in the background where a fiber runs: what its handlers enqueue belongs to it.
+ *
+ * @internal
+ */
+export const batchIn = (fiber: Fiber.RuntimeFiber<unknown, unknown>): unknown => fiber.getFiberRef(currentBatch)
+
+/** @internal */
+export const inBatch = <A, E, R>(self: Effect.Effect<A, E, R>, batch: unknown): Effect.Effect<A, E, R> =>
+  Effect.locally(self, currentBatch, batch)
 
 /**
  * Effect keeps the fibers that no other fiber supervises (daemons, those forked into a Scope) in one global set. There
@@ -161,6 +177,11 @@ export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Positio
     fork: service.fork
   }
 }
+
+/** @internal */
+export const ScopeTypeId: unique symbol = Symbol.for("effect-airlock/Scope")
+
+const isScope = (u: unknown): u is Scope => typeof u === "object" && u !== null && ScopeTypeId in u
 
 const isSettled = (scope: Scope): boolean => scope.settlement !== undefined
 
@@ -255,15 +276,53 @@ const maxNesting = 16
 let nesting = 0
 
 /**
- * Lets a fiber enter a scope for good: when that has settled, the fiber stands where it stood before. Saves the way back.
+ * What a FiberRef is to be set to, in a fiber.
  *
  * @internal
  */
-export const enter = (fiber: Fiber.RuntimeFiber<unknown, unknown>, scope: Scope): Effect.Effect<void> => {
+export type RefUpdate = readonly [FiberRef.FiberRef<any>, readonly [readonly [FiberId.Runtime, unknown]]]
+
+/**
+ * Lets a fiber enter a scope for good, before it goes on with an Effect: when the scope has settled, the fiber stands where
+ * it stood before. Another FiberRef can be set with it.
+ *
+ * @internal
+ */
+export const enterBefore = <A, E, R>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  scope: Scope,
+  also: RefUpdate | undefined,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
   scope.entered = true
   scope.enteredFrom = fiber.getFiberRef(currentPosition)
-  return FiberRef.set(currentPosition, scope)
+  const position: RefUpdate = [currentPosition, [[fiber.id(), scope]]]
+  return updateRefsBefore(fiber, also === undefined ? [position] : [position, also], self)
 }
+
+/** @internal */
+export const enter = (fiber: Fiber.RuntimeFiber<unknown, unknown>, scope: Scope): Effect.Effect<void> =>
+  enterBefore(fiber, scope, undefined, Effect.void)
+
+/**
+ * Sets FiberRefs by one copy of all of them. Effect's own operators make one for each, and `Effect.updateFiberRefs` one
+ * more: they serve where the methods behind them are not there.
+ */
+const updateRefsBefore = <A, E, R>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  entries: readonly [RefUpdate, ...ReadonlyArray<RefUpdate>],
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const refs = refsOf(fiber)
+  if (isFiberRefs(refs) && "setFiberRefs" in fiber && typeof fiber.setFiberRefs === "function") {
+    fiber.setFiberRefs(FiberRefs.updateManyAs(refs, { entries }))
+    return self
+  }
+  return Effect.zipRight(Effect.updateFiberRefs((_, refs) => FiberRefs.updateManyAs(refs, { entries })), self)
+}
+
+const isFiberRefs = (u: unknown): u is FiberRefs.FiberRefs =>
+  typeof u === "object" && u !== null && FiberRefs.FiberRefsSym in u
 
 /** @internal */
 export const leave = (scope: Scope): Effect.Effect<void> =>
@@ -283,11 +342,14 @@ export const startAt = <A, E, R>(
     // The fiber's context is that of `R`; its type does not say so.
     const context = fiber.currentContext as Context.Context<R>
     const runtime = Runtime.make({ context, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
-    const updateRefs = (refs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
-      FiberRefs.updateAs(refs, { fiberId, fiberRef: currentPosition, value: position })
+    // Each change of a FiberRef copies all of them: not where the fiber stands there already.
+    const moving = fiber.getFiberRef(currentPosition) === position ? {} : {
+      updateRefs: (refs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
+        FiberRefs.updateAs(refs, { fiberId, fiberRef: currentPosition, value: position })
+    }
     nesting++
     try {
-      return Effect.succeed(Runtime.runFork(runtime, self, { updateRefs, immediate: nesting <= maxNesting }))
+      return Effect.succeed(Runtime.runFork(runtime, self, { ...moving, immediate: nesting <= maxNesting }))
     } finally {
       nesting--
     }

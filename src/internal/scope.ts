@@ -5,7 +5,6 @@
  */
 import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
 import type { ScopeOptions, ScopeState, ScopeView } from "../AirlockScope.js"
 import type { Executor } from "../Executor.js"
@@ -13,10 +12,8 @@ import type { AirlockService } from "./airlock.js"
 import type { IntentRecord } from "./intent.js"
 import { planOf } from "./planOf.js"
 import type { PolicyChain } from "./policyChain.js"
-import { type Fork, type Position, rootFork } from "./position.js"
+import { type Fork, type Position, rootFork, ScopeTypeId } from "./position.js"
 import type { Settlement } from "./settle.js"
-
-const ScopeTypeId: unique symbol = Symbol.for("effect-airlock/Scope")
 
 const ids = globalValue(Symbol.for("effect-airlock/scopeIds"), () => ({ last: 0 }))
 
@@ -41,15 +38,11 @@ export class Scope implements ScopeView, Position {
   cascade: Cascade | undefined
   /** How many scopes are around it. */
   readonly depth: number
-  /** For a frame: the connection and depth that Effect's transaction tag holds inside it. */
-  transaction: unknown = undefined
-  /** For a frame: the savepoints inside it take turns. */
-  turns: Effect.Semaphore | undefined = undefined
-  /** For a frame: the savepoint that is open in it now. */
-  savepoint: Scope | undefined = undefined
   /** The HTTP request in whose context it was opened, and, where the scope is that of the request, what it is named by. */
   requestSource: unknown = undefined
   request: { readonly method: string, readonly url: string } | undefined = undefined
+  /** For a scope that must settle before the response is sent: what is to run then, shared by those inside each other. */
+  beforeResponse: Array<BeforeResponse> | undefined = undefined
 
   constructor(
     readonly airlock: AirlockService,
@@ -116,6 +109,15 @@ export class Scope implements ScopeView, Position {
 }
 
 /**
+ * The core knows no HTTP: what a request and a response are here is known where these are made and called.
+ *
+ * @internal
+ */
+export interface BeforeResponse {
+  (request: never, response: never): unknown
+}
+
+/**
  * The handlers that led to a scope, the last one first.
  *
  * @internal
@@ -128,6 +130,3 @@ export interface Cascade {
 
 const within = (own: Duration.DurationInput | undefined, airlock: Duration.Duration): Duration.Duration =>
   own === undefined ? airlock : Duration.decode(own)
-
-/** @internal */
-export const isScope = (u: unknown): u is Scope => typeof u === "object" && u !== null && ScopeTypeId in u

@@ -11,26 +11,27 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { LazyArg } from "effect/Function"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import {
   BufferFullError,
-  DispatchError,
   FlushError,
   type FlushFailure,
-  FlushReason,
+  type FlushReason,
   type PolicyFailedError,
   ScopeClosedError,
   type SettleTimeoutError
 } from "../AirlockError.js"
+import * as AirlockMetrics from "../AirlockMetrics.js"
 import { bounded } from "./bounded.js"
 import { withCallersStack } from "./callSite.js"
 import { asideBy, decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
+import { dispatchWithin } from "./dispatch.js"
 import type { IntentRecord } from "./intent.js"
+import { discardParked, haveLeft, tellLeft } from "./park.js"
 import { makePlan } from "./planOf.js"
 import { fateOfBranch, isInterrupted, noteFiber, type Position } from "./position.js"
 import * as report from "./report.js"
 import type { Scope } from "./scope.js"
+import * as tracing from "./tracing.js"
 import { isRolledBack } from "./transactionConnection.js"
 
 /** @internal */
@@ -40,6 +41,8 @@ export interface Settlement {
   readonly failures: ReadonlyArray<FlushFailure>
   /** A defect of code that was asked while settling, such as `shouldFlush`. */
   readonly defect: Cause.Cause<never>
+  /** Whether one of those was to be kept by a durable executor, and is not. */
+  readonly isLost: boolean
 }
 
 /** @internal */
@@ -54,7 +57,7 @@ const settled = (
   state: Settlement["state"],
   failures: ReadonlyArray<FlushFailure> = [],
   defect: Cause.Cause<never> = Cause.empty
-): Settlement => ({ state, failures, defect })
+): Settlement => ({ state, failures, defect, isLost: false })
 
 const nothingLeft = settled("flushed")
 const nothingKept = settled("discarded")
@@ -84,11 +87,52 @@ export const settle = (
       }
     }
     scope.state = "settling"
-    return Effect.suspend(() => steps(scope, exit, how, fiber)).pipe(
-      Effect.catchAllCause((cause) => Effect.succeed(settled("discarded", [], Cause.die(Cause.squash(cause))))),
-      Effect.map((settlement) => finish(scope, settlement))
+    const size = scope.buffer.length
+    const since = report.now(fiber)
+    report.enqueued(scope)
+    const settling = Effect.suspend(() => steps(scope, exit, how, fiber)).pipe(
+      Effect.catchAllCause((cause) =>
+        Effect.as(discardParked(scope, stillIn(scope)), settled("discarded", [], Cause.die(Cause.squash(cause))))
+      ),
+      Effect.flatMap((settlement) => closeExecutor(scope, settlement)),
+      Effect.map((settlement) => {
+        report.settled(fiber, size, since, settlement.failures)
+        return settlement.failures.length === 0 ? settlement : { ...settlement, isLost: losesAny(scope, settlement) }
+      })
     )
+    return Effect.map(tracing.flush(settling, fiber, scope), (settlement) => finish(scope, settlement))
   })
+
+/** What no scope around has taken over. */
+const stillIn = (scope: Scope): ReadonlyArray<IntentRecord> => {
+  const handed = new Set<IntentRecord>()
+  for (let at = scope.outer?.scope; at !== undefined; at = at.outer?.scope) {
+    at.buffer.forEach((intent) => handed.add(intent))
+  }
+  return scope.buffer.filter((intent) => !handed.has(intent))
+}
+
+const losesAny = (scope: Scope, { failures }: Settlement): boolean => {
+  const failed = new Set<string>(failures.map(({ intentId }) => intentId))
+  return scope.buffer.some(({ durable, id }) => durable !== undefined && failed.has(id))
+}
+
+/** An executor that keeps account of the scope says what it did not know before. */
+const closeExecutor = (scope: Scope, settlement: Settlement): Effect.Effect<Settlement> => {
+  const { airlock, dispatchTimeout, executor, outer } = scope
+  if (outer !== undefined || executor.close === undefined) {
+    return Effect.succeed(settlement)
+  }
+  const what = `The executor "${executor.name}"`
+  const closed = Effect.suspend(() => executor.close!(airlock.handlers))
+  return Effect.map(
+    bounded(closed, undefined, what, dispatchTimeout),
+    ({ exit, timeout }) =>
+      exit !== undefined && Exit.isSuccess(exit)
+        ? { ...settlement, failures: [...settlement.failures, ...exit.value] }
+        : { ...settlement, defect: Cause.parallel(settlement.defect, Cause.die(timeout ?? Cause.squash(exit!.cause))) }
+  )
+}
 
 /**
  * Settles a scope that holds nothing, where nobody wants to be asked: at once, without an Effect.
@@ -96,7 +140,8 @@ export const settle = (
  * @internal
  */
 export const settleEmpty = (scope: Scope, flush: boolean): Settlement | undefined =>
-  scope.state === "open" && scope.buffer.length === 0 && scope.options.shouldFlush === undefined
+  scope.state === "open" && scope.buffer.length === 0 && scope.options.shouldFlush === undefined &&
+    scope.executor.close === undefined
     ? finish(scope, flush ? nothingLeft : nothingKept)
     : undefined
 
@@ -157,11 +202,13 @@ const steps = (
   const isPlain = aside.length === 0 && scope.outer === undefined && scope.options.approve === undefined
   if (isPlain && flush && !interrupted() && !needDecision(kept)) {
     // The short way of most scopes.
-    return Effect.map(dispatch(scope, kept), (failures) => settled("flushed", failures))
+    return Effect.map(dispatch(scope, kept, fiber), (failures) => settled("flushed", failures))
   }
   return Effect.gen(function*() {
     yield* reportAside(scope, aside)
+    yield* discardParked(scope, aside.map(({ intent }) => intent))
     if (!flush || interrupted()) {
+      yield* discardParked(scope, kept)
       yield* report.discarded(scope, kept)
       return settled("discarded")
     }
@@ -177,20 +224,23 @@ const steps = (
       )
     )
     if (interrupted()) {
+      yield* discardParked(scope, leaving)
       yield* report.discarded(scope, leaving)
       return settled("discarded", refused)
     }
     if (decided._tag === "Left") {
+      yield* discardParked(scope, leaving)
       return settled("flushed", [...refused, ...failAll(leaving, () => decided.left)])
     }
     const { approved, verdicts } = decided.right
     yield* report.dropped(scope, verdicts.filter(({ decision }) => decision === "drop"))
     const allowed = verdicts.flatMap(({ decision, intent }) => decision === "dispatch" ? [intent] : [])
     if (!approved) {
+      yield* discardParked(scope, allowed)
       yield* report.disapproved(scope, allowed)
       return settled("discarded", refused)
     }
-    return settled("flushed", [...refused, ...(yield* dispatch(scope, allowed))])
+    return settled("flushed", [...refused, ...(yield* dispatch(scope, allowed, fiber))])
   })
 }
 
@@ -207,7 +257,7 @@ const approve = (
   // The services that it needs are those of whoever opened the scope, in whose context the scope settles.
   const asked = Effect.suspend(() => approve(makePlan(scope, verdicts))) as Effect.Effect<boolean>
   return Effect.flatMap(
-    bounded(Effect.interruptible(asked), insidePolicy, what, scope.approveTimeout, { yieldsToInterruption: true }),
+    bounded(Effect.interruptible(asked), insidePolicy, what, scope.approveTimeout, { onInterruption: "leave" }),
     (answer) => valueOf(what, answer)
   )
 }
@@ -271,11 +321,13 @@ const offerToAncestors = Effect.fnUntraced(function*(
   const refused: Array<FlushFailure> = []
   for (const [at, ancestor, staying] of shares) {
     if (ancestor.state !== "open") {
+      yield* discardParked(scope, staying)
       yield* report.late(ancestor, staying)
       refused.push(
         ...failAll(staying, (task) => new ScopeClosedError({ task, scope: ancestor.name, state: ancestor.state }))
       )
     } else if (ancestor.buffer.length + staying.length > ancestor.maxIntents) {
+      yield* discardParked(scope, staying)
       const limit = ancestor.maxIntents
       refused.push(...failAll(staying, (task) => new BufferFullError({ task, scope: ancestor.name, limit })))
     } else {
@@ -285,6 +337,7 @@ const offerToAncestors = Effect.fnUntraced(function*(
         intent.fork = at.fork
         ancestor.buffer.push(intent)
       }
+      AirlockMetrics.captured.unsafeUpdate(staying.length, [])
       if (isLate) {
         // Scopes side by side hand over when they end; ids are in the order of the enqueues.
         ancestor.buffer.sort((a, b) => a.id < b.id ? -1 : 1)
@@ -297,56 +350,27 @@ const offerToAncestors = Effect.fnUntraced(function*(
 /** Step 6: what the policies let through goes to the executor, as one batch, in order. */
 const dispatch = (
   scope: Scope,
-  intents: ReadonlyArray<IntentRecord>
-): Effect.Effect<ReadonlyArray<FlushFailure>> =>
-  intents.length === 0 ? Effect.succeed([]) : Effect.map(
-    bounded(
-      Effect.suspend(() => scope.executor.dispatch(intents, scope.airlock.handlers)),
-      undefined,
-      `The executor "${scope.executor.name}"`,
-      scope.dispatchTimeout
-    ),
-    ({ exit, timeout }) => {
-      const outcomes = exit !== undefined && Exit.isSuccess(exit) ? exit.value : []
-      const failures: Array<FlushFailure> = []
-      for (let index = 0; index < intents.length; index++) {
-        // Where no answer came, those whose handlers have run are known all the same.
-        const outcome = outcomes[index] ?? intents[index]!.outcome
-        if (outcome === undefined || Exit.isFailure(outcome)) {
-          const intent = intents[index]!
-          const reason = timeout !== undefined && wasNotAttempted(outcome)
-            ? timeout
-            : reasonOf(scope, intent, exit, outcome)
-          failures.push({ intentId: intent.id, task: intent.task.name, reason })
-        }
-      }
+  intents: ReadonlyArray<IntentRecord>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<ReadonlyArray<FlushFailure>> => {
+  const { airlock, dispatchTimeout, executor } = scope
+  if (executor.transactional !== undefined && haveLeft(intents)) {
+    return Effect.map(tellLeft(scope, intents), () => {
+      report.dispatched(fiber, intents, [])
+      return []
+    })
+  }
+  return intents.length === 0 ? Effect.succeed([]) : Effect.map(
+    dispatchWithin(executor, intents, airlock.handlers, dispatchTimeout),
+    (undispatched) => {
+      const failures = undispatched.map(({ index, reason }): FlushFailure => {
+        const { id, task } = intents[index]!
+        return { intentId: id, task: task.name, reason }
+      })
+      report.dispatched(fiber, intents, failures)
       return failures
     }
   )
-
-/** What an executor of someone else gives may be something else than its type says. */
-const isFlushReason = Schema.is(FlushReason)
-
-const wasNotAttempted = (outcome: Exit.Failure<void, FlushReason> | undefined): boolean =>
-  outcome === undefined ||
-  Option.exists(Cause.failureOption(outcome.cause), (reason) => reason._tag === "NotAttemptedError")
-
-const reasonOf = (
-  scope: Scope,
-  intent: IntentRecord,
-  exit: Exit.Exit<unknown> | undefined,
-  outcome: Exit.Failure<void, FlushReason> | undefined
-): FlushReason => {
-  if (outcome !== undefined) {
-    return Option.getOrElse(
-      Option.filter(Cause.failureOption(outcome.cause), isFlushReason),
-      () => new DispatchError({ task: intent.task.name, cause: Cause.squash(outcome.cause) })
-    )
-  }
-  const cause = exit !== undefined && Exit.isFailure(exit)
-    ? Cause.squash(exit.cause)
-    : new Error(`the executor "${scope.executor.name}" gave no outcome for it`)
-  return new DispatchError({ task: intent.task.name, cause })
 }
 
 const failAll = (

@@ -10,6 +10,29 @@ import type { Scope } from "./scope.js"
 const key = "@effect/sql/SqlClient/TransactionConnection"
 
 /**
+ * Under which a frame stands on the value that Effect's tag has inside it: the connection and the depth.
+ *
+ * @internal
+ */
+export const FrameKey: unique symbol = Symbol.for("effect-airlock/Frame")
+
+/**
+ * A transaction or a savepoint, as the core knows it.
+ *
+ * @internal
+ */
+export interface Frame {
+  readonly scope: Scope
+  /** For a savepoint: what it is a savepoint of. */
+  readonly parent: Frame | undefined
+  /** Whether what is enqueued in it waits for its commit. A savepoint is not seen where its transaction is not. */
+  readonly seen: boolean
+  /** The savepoint that is open in it now: they take turns. */
+  readonly savepoint: Frame | undefined
+  readonly rolledBack: boolean
+}
+
+/**
  * The connection and depth that hold in a context, as one value: another transaction or savepoint has another one.
  *
  * @internal
@@ -24,17 +47,23 @@ export const withoutTransaction = (context: Context.Context<never>): Context.Con
 }
 
 /**
- * The frame of a transaction, among the scopes at and around a position.
+ * The frame of a transaction, if a position is inside it.
  *
  * @internal
  */
-export const frameOf = (transaction: unknown, position: Position | undefined): Scope | undefined => {
+export const frameOf = (transaction: unknown, position: Position | undefined): Frame | undefined => {
+  const frame = (transaction as { readonly [FrameKey]?: Frame } | undefined)?.[FrameKey]
+  return frame !== undefined && frame.seen && isAround(frame.scope, position) ? frame : undefined
+}
+
+/** @internal */
+export const isAround = (scope: Scope, position: Position | undefined): boolean => {
   for (let at = position?.scope; at !== undefined; at = at.outer?.scope) {
-    if (at.transaction === transaction) {
-      return at
+    if (at === scope) {
+      return true
     }
   }
-  return undefined
+  return false
 }
 
 /**
@@ -42,7 +71,7 @@ export const frameOf = (transaction: unknown, position: Position | undefined): S
  *
  * @internal
  */
-export const deepestSavepoint = (frame: Scope | undefined): Scope | undefined => {
+export const deepestSavepoint = (frame: Frame | undefined): Frame | undefined => {
   let savepoint = frame?.savepoint
   while (savepoint?.savepoint !== undefined) {
     savepoint = savepoint.savepoint
@@ -51,13 +80,13 @@ export const deepestSavepoint = (frame: Scope | undefined): Scope | undefined =>
 }
 
 /**
- * Whether a savepoint, or one around it, was rolled back.
+ * Whether a frame, or one around it, was rolled back.
  *
  * @internal
  */
-export const isRolledBack = (savepoint: Scope | undefined): boolean => {
-  for (let at = savepoint; at?.transaction !== undefined; at = at.outer?.scope) {
-    if (at.state === "discarded") {
+export const isRolledBack = (frame: Frame | undefined): boolean => {
+  for (let at = frame; at !== undefined; at = at.parent) {
+    if (at.rolledBack) {
       return true
     }
   }

@@ -1,6 +1,6 @@
 /**
  * A load generator in a process of its own: keeps connections busy over raw sockets, one request at a time each, and
- * says how many milliseconds a number of requests took.
+ * says how long a number of requests took.
  */
 import { connect } from "node:net"
 
@@ -11,18 +11,27 @@ interface Order {
   readonly connections: number
 }
 
-const run = ({ connections, path, port, requests }: Order): Promise<number> =>
+/** How many milliseconds all of them took, and within how many 99 of 100 were answered. */
+export interface Load {
+  readonly millis: number
+  readonly p99: number
+}
+
+const run = ({ connections, path, port, requests }: Order): Promise<Load> =>
   new Promise((resolve, reject) => {
     const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
     const started = process.hrtime.bigint()
     let sent = 0
     let answered = 0
+    const latencies: Array<number> = []
     for (let i = 0; i < connections; i++) {
       const socket = connect(port, "127.0.0.1")
       socket.setNoDelay(true)
+      let asked = 0
       const send = () => {
         if (sent < requests) {
           sent++
+          asked = performance.now()
           socket.write(request)
         } else {
           socket.end()
@@ -35,9 +44,12 @@ const run = ({ connections, path, port, requests }: Order): Promise<number> =>
         if (!data.includes("\r\n\r\n") || !data.includes(" 204 ")) {
           reject(new Error(`unexpected answer: ${data}`))
         }
+        latencies.push(performance.now() - asked)
         answered++
         if (answered === requests) {
-          resolve(Number(process.hrtime.bigint() - started) / 1e6)
+          latencies.sort((a, b) => a - b)
+          const millis = Number(process.hrtime.bigint() - started) / 1e6
+          resolve({ millis, p99: latencies[Math.floor(requests * 0.99)]! })
         }
         send()
       })
@@ -45,5 +57,5 @@ const run = ({ connections, path, port, requests }: Order): Promise<number> =>
   })
 
 process.on("message", (order: Order) => {
-  run(order).then((millis) => process.send!(millis))
+  run(order).then((load) => process.send!(load))
 })

@@ -8,7 +8,7 @@ export interface Contestants {
   readonly [name: string]: Effect.Effect<unknown>
 }
 
-const median = (numbers: ReadonlyArray<number>): number => {
+export const median = (numbers: ReadonlyArray<number>): number => {
   const sorted = [...numbers].sort((a, b) => a - b)
   return sorted[sorted.length >> 1]!
 }

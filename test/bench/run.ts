@@ -1,13 +1,16 @@
 /**
- * `npm run bench [name...]`: Airlock beside the hand-written floor, and an HTTP server with its middleware beside one without.
+ * `npm run bench [name...]`: Airlock beside the hand-written floor, and an HTTP server and SQL transactions with it beside
+ * those without.
  */
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"
 import { http } from "./http.js"
+import { outbox } from "./outbox.js"
 import { peers } from "./peers.js"
 import { scale } from "./scale.js"
+import { sql } from "./sql.js"
 
-const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, peers, http }
+const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, peers, http, sql, outbox }
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 

@@ -3,10 +3,26 @@
  */
 import { SqlClient } from "@effect/sql"
 import { it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
-import { Airlock, AirlockLive, Executor, Policy, Task } from "effect-airlock"
+import {
+  Cause,
+  Chunk,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Schema,
+  TestClock,
+  TestContext
+} from "effect"
+import { Airlock, AirlockError, AirlockLive, Executor, Policy, Task } from "effect-airlock"
+import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { expect } from "vitest"
+import { withCallersStack } from "../../src/internal/callSite.js"
 import { layer as decorated, undecorated } from "../support/sqlite.js"
+import { until } from "../support/until.js"
 
 const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number, email: Schema.String } })
 
@@ -120,7 +136,7 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "TransactionEndedError",
-    what: "A savepoint in a transaction that has ended, opened by a fiber that outlived it.",
+    what: "A statement or savepoint in a transaction that has ended, by a fiber that outlived it.",
     code: "sql.withTransaction(Effect.forkDaemon(Effect.delay(sql.withTransaction(checkout), \"1 second\")))",
     program: Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
@@ -131,6 +147,43 @@ const misuses: ReadonlyArray<Misuse> = [
       yield* Deferred.succeed(ended, void 0)
       yield* Fiber.join(daemon)
     }).pipe(Effect.provide(decorated), Effect.provide(Airlock.unchecked))
+  },
+  {
+    name: "SavepointTimeoutError",
+    what: "A savepoint that waits for its turn, while the one that has it waits for its fiber.",
+    code: [
+      "sql.withTransaction(Effect.gen(function*() {",
+      "  const other = yield* Effect.fork(Effect.zipRight(Deferred.await(opened), sql.withTransaction(checkout)))",
+      "  yield* sql.withTransaction(Effect.zipRight(Deferred.succeed(opened, void 0), Fiber.join(other)))",
+      "}))"
+    ].join("\n"),
+    program: Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const opened = yield* Deferred.make<void>()
+      const program = yield* sql.withTransaction(Effect.gen(function*() {
+        const other = yield* Effect.fork(Effect.zipRight(Deferred.await(opened), sql.withTransaction(checkout)))
+        yield* sql.withTransaction(Effect.zipRight(Deferred.succeed(opened, void 0), Fiber.join(other)))
+      })).pipe(Effect.fork)
+      yield* until(Effect.map(TestClock.sleeps(), Chunk.isNonEmpty))
+      yield* TestClock.adjust("30 seconds")
+      yield* Fiber.join(program)
+    }).pipe(Effect.provide([decorated, TestContext.TestContext]), Effect.provide(Airlock.unchecked))
+  },
+  {
+    name: "ForeignTransactionError",
+    what: "A client of one database inside a transaction of another one's, on whose connection it would run.",
+    code: "sql.withTransaction(checkout.pipe(Effect.zipRight(other`SELECT 1`)))",
+    program: Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const other = Context.get(yield* Layer.build(Layer.fresh(decorated)), SqlClient.SqlClient)
+      yield* sql.withTransaction(checkout.pipe(Effect.zipRight(other`SELECT 1`)))
+    }).pipe(Effect.scoped, Effect.provide(decorated), Effect.provide(Airlock.unchecked))
+  },
+  {
+    name: "UndecoratedClientError",
+    what: "`SqlTransaction.transaction` and its siblings, over a client that `SqlTransaction.layer` does not decorate.",
+    code: "SqlTransaction.transaction(checkout)",
+    program: SqlTransaction.transaction(checkout).pipe(Effect.provide(undecorated))
   },
   {
     name: "DuplicateTaskError",
@@ -150,6 +203,16 @@ const misuses: ReadonlyArray<Misuse> = [
       "`toLayer` was provided), `exit` is the exit of the body.",
     code: "checkout.pipe(Airlock.scoped({ name: \"order\" }), Effect.provide(AirlockLive))",
     program: checkout.pipe(Airlock.scoped({ name: "order" }), Effect.provide(AirlockLive))
+  },
+  {
+    name: "CommitUnknownError",
+    what: "No wrong use either: a connection broke between a COMMIT and its answer. In the error channel of " +
+      "`SqlTransaction.transaction`; a defect of `withTransaction`, whose type has no place for it. [SQL](sql.md) has the " +
+      "table of what was seen.",
+    code: "SqlTransaction.transaction(checkout)",
+    program: Effect.fail(
+      withCallersStack(new AirlockError.CommitUnknownError({ cause: new Error("the connection was closed") }))
+    )
   }
 ]
 

@@ -1,3 +1,8 @@
+import { configuration } from "./configuration.js"
+import { executors } from "./executors.js"
+import { outbox } from "./outbox.js"
+import { park } from "./park.js"
+
 /**
  * Small ways to break an invariant. Each replaces a piece of the source, which must be there exactly once, and some test
  * must notice.
@@ -7,15 +12,20 @@ export interface Mutant {
   readonly file: string
   readonly from: string
   readonly to: string
+  /** The tests that should notice first. Default: by the file. */
+  readonly tests?: ReadonlyArray<string>
 }
+
+const nearest = (tests: ReadonlyArray<string>, mutants: ReadonlyArray<Mutant>): ReadonlyArray<Mutant> =>
+  mutants.map((mutant) => ({ tests, ...mutant }))
 
 export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I1: the handler runs at the enqueue",
     file: "src/internal/enqueue.ts",
-    from: "  buffer.push(intent)\n  return (buffer.length & 0x3ff) === 0",
+    from: "  return (buffer.length & 0x3ff) === 0",
     to:
-      "  return (intent.depth >= 0) ? Effect.as(scope.airlock.handlers.run([intent], () => false), intent.id) : (buffer.length & 0x3ff) === 0"
+      "  return (intent.depth >= 0) ? Effect.as(scope.airlock.handlers.run([intent]), intent.id) : (buffer.length & 0x3ff) === 0"
   },
   {
     breaks: "I2: a failed scope flushes too",
@@ -160,57 +170,261 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     breaks: "I6: a server feeds the scope that it was built in",
-    file: "src/HttpMiddleware.ts",
-    from: "(parent) => isOf(parent, request.source))",
-    to: "() => true)"
+    file: "src/internal/request.ts",
+    from: "(parent) => isOf(parent, request.source), context)",
+    to: "() => true, context)"
   },
   {
     breaks: "HTTP: settles after the response was sent",
-    file: "src/HttpMiddleware.ts",
-    from: "mayBeServer ? Effect.flatMap(appendHandler(fiber, settleFor), () => app) : app",
-    to: "app"
+    file: "src/internal/request.ts",
+    from: "const hook = hooked\n",
+    to: "const hook = hooked && (options.place as string) === \"\"\n"
+  },
+  {
+    breaks: "HTTP: an app that was made interruptible is taken for a route",
+    file: "src/internal/request.ts",
+    from: " && fiber.currentContext.unsafeMap.has(RouteContext.key))",
+    to: ")"
+  },
+  {
+    breaks: "HTTP: of two placements at the server, the outer one settles first",
+    file: "src/internal/request.ts",
+    from: "at.beforeResponse.push(handler)",
+    to: "at.beforeResponse.unshift(handler)"
   },
   {
     breaks: "HTTP: the status does not decide",
-    file: "src/HttpMiddleware.ts",
-    from: "shouldFlush === undefined ? response.status < 400 :",
-    to: "shouldFlush === undefined ? response.status < 500 :"
+    file: "src/internal/request.ts",
+    from: "const flush = shouldFlush === undefined ? response.status < 400 :",
+    to: "const flush = shouldFlush === undefined ? response.status < 500 :"
   },
   {
     breaks: "HTTP: a failure on a route does not count by its response",
-    file: "src/HttpMiddleware.ts",
-    from: "([response]) => Effect.zipRight(settleFor(request, response), Effect.failCause(cause))",
-    to: "() => Effect.zipRight(settle(scope, Exit.failCause(cause)), Effect.failCause(cause))"
+    file: "src/internal/request.ts",
+    from: "settleBefore(scope, options, request, response, cause),",
+    to: "Effect.as(settle(scope, Exit.failCause(cause)), response),"
+  },
+  {
+    breaks: "HTTP: a declared error of an API counts before it is encoded",
+    file: "src/internal/request.ts",
+    from: "(options.place === \"api\" && !Cause.isInterruptedOnly(cause))",
+    to: "false"
+  },
+  {
+    breaks: "HTTP: what could not be made durable is a success for the client",
+    file: "src/internal/request.ts",
+    from: ": isLost\n",
+    to: ": isLost && Exit.isExit(response)\n"
+  },
+  {
+    breaks: "HTTP: a failure that was answered instead is a failure still",
+    file: "src/internal/request.ts",
+    from: "answer === response ? Effect.failCause(cause) : Effect.succeed(answer)",
+    to: "(answer === response || true) ? Effect.failCause(cause) : Effect.succeed(answer)"
+  },
+  {
+    breaks: "HTTP: a body that breaks off flushes",
+    file: "src/internal/body.ts",
+    from: "Exit.isFailure(exit) ? exit : Exit.interrupt(fiber.id())",
+    to: "Exit.void"
+  },
+  {
+    breaks: "HTTP: a body enqueues into the scope of its request",
+    file: "src/internal/body.ts",
+    from: "locally(pull, scope)",
+    to: "pull"
+  },
+  {
+    breaks: "HTTP: a body stands in the transaction of its request",
+    file: "src/internal/body.ts",
+    from: "withoutTransaction(fiber.currentContext)",
+    to: "(void withoutTransaction, fiber.currentContext)"
+  },
+  {
+    breaks: "HTTP: a transaction a request commits what is refused",
+    file: "src/HttpTransaction.ts",
+    from: "transaction.end(status < 400 && !isInterrupted(fiber))",
+    to: "transaction.end(status < 500 && !isInterrupted(fiber))"
+  },
+  {
+    breaks: "HTTP: a transaction a request commits after the response was sent",
+    file: "src/HttpTransaction.ts",
+    from: "hooked ? before : undefined",
+    to: "hooked && runtimeFlags < 0 ? before : undefined"
+  },
+  {
+    breaks: "HTTP: what is sent after the COMMIT still stands in the transaction",
+    file: "src/HttpTransaction.ts",
+    from: "Effect.zipRight(Effect.orDie(endBy(response)), leave(around))",
+    to: "Effect.zipRight(Effect.orDie(endBy(response)), Effect.asVoid(Effect.succeed(leave(around))))"
+  },
+  {
+    breaks: "HTTP: a transaction that waits to begin is not given up",
+    file: "src/HttpTransaction.ts",
+    from: "() => Fiber.interrupt(holder)),",
+    to: "() => Effect.succeed(Fiber.interrupt(holder))),"
+  },
+  {
+    breaks: "RPC: a call waits for the scope around",
+    file: "src/RpcMiddleware.ts",
+    from: "{ name: rpc._tag, ...options, independent: true }",
+    to: "{ name: rpc._tag, ...options }"
+  },
+  {
+    breaks: "RPC: what could not be made durable is a success for the client",
+    file: "src/RpcMiddleware.ts",
+    from: "settlement.isLost && Exit.isSuccess(exit)",
+    to: "settlement.isLost && Exit.isFailure(exit)"
   },
   {
     breaks: "I7: a rolled back transaction flushes",
-    file: "src/SqlTransaction.ts",
-    from: "Effect.flatMap(settle(frame, exit, { byExitAlone: true }), (settlement) => {",
-    to: "Effect.flatMap(settle(frame, exit, { byExitAlone: true, flush: true }), (settlement) => {"
-  },
-  {
-    breaks: "I7: a refused COMMIT counts as one",
-    file: "src/SqlTransaction.ts",
-    from: "commit.refused === undefined ? exit : Exit.fail(commit.refused)",
-    to: "exit"
-  },
-  {
-    breaks: "I7: a refused COMMIT leaves the transaction open",
-    file: "src/SqlTransaction.ts",
-    from: "Effect.mapBoth(run(connection, \"ROLLBACK\"), {",
-    to: "Effect.mapBoth(Effect.void, {"
+    file: "src/internal/sql/frame.ts",
+    from: "const settled = settle(scope, exit, { byExitAlone: true })",
+    to: "const settled = settle(scope, exit, { byExitAlone: true, flush: true })"
   },
   {
     breaks: "I7: an interruption parts the intents from their rows",
-    file: "src/SqlTransaction.ts",
-    from: "Effect.flatMap(settle(frame, exit, { byExitAlone: true }), (settlement) => {",
-    to: "Effect.flatMap(settle(frame, exit), (settlement) => {"
+    file: "src/internal/sql/frame.ts",
+    from: "const settled = settle(scope, exit, { byExitAlone: true })",
+    to: "const settled = settle(scope, exit)"
+  },
+  {
+    breaks: "I7: a failed transaction is committed",
+    file: "src/internal/sql/frame.ts",
+    from: "Exit.isSuccess(exit) ? commit(opened, typed) : rollback(opened)",
+    to: "commit(opened, typed)"
+  },
+  {
+    breaks: "I7: a refused COMMIT counts as one",
+    file: "src/internal/sql/frame.ts",
+    from: "    frame.rolledBack = true\n    return Effect.fail(error)\n  })",
+    to: "    return Effect.void as Effect.Effect<never>\n  })"
+  },
+  {
+    breaks: "I7: a refused COMMIT leaves the transaction open",
+    file: "src/internal/sql/dialect.ts",
+    from: "Effect.matchEffect(sqlite.rollback(connection), {",
+    to: "Effect.matchEffect(Effect.void, {"
+  },
+  {
+    breaks: "I7: an unknown COMMIT counts as one",
+    file: "src/internal/sql/frame.ts",
+    from: "return typed ? Effect.fail(error) : Effect.die(error)",
+    to: "return Effect.void as Effect.Effect<never>"
+  },
+  {
+    breaks: "I7: an unknown COMMIT counts as refused, and is run again",
+    file: "src/internal/sql/dialect.ts",
+    from: "Effect.fail(isRefusal(error.cause) ? error : unknown(error))",
+    to: "Effect.fail(error)"
+  },
+  {
+    breaks: "I7: a COMMIT that was answered with ROLLBACK counts as one",
+    file: "src/internal/sql/dialect.ts",
+    from: "field(result, \"command\") === \"ROLLBACK\"",
+    to: "field(result, \"command\") === \"NEVER\""
+  },
+  {
+    breaks: "I7: a transaction that the database rolled back by itself counts as committed",
+    file: "src/internal/sql/watchedConnection.ts",
+    from: "this.lost ??= rolledBackBy(error)",
+    to: "this.lost ??= undefined"
+  },
+  {
+    breaks: "I7: what follows in a transaction that is gone is committed alone",
+    file: "src/internal/sql/watchedConnection.ts",
+    from: "      : Effect.fail(this.lost)",
+    to: "      : undefined"
+  },
+  {
+    breaks: "I7: a savepoint that is rolled back keeps its rows",
+    file: "src/internal/sql/frame.ts",
+    from: "return Effect.zipRight(frame.connection.rollbackTo(name), given)",
+    to: "return given"
+  },
+  {
+    breaks: "I7: a savepoint in which a statement failed counts as good",
+    file: "src/internal/sql/watchedConnection.ts",
+    from: "      if (!stands) {",
+    to: "      if (stands === undefined) {"
+  },
+  {
+    breaks: "I7: a savepoint that cannot be rolled back is forgotten",
+    file: "src/internal/sql/watchedConnection.ts",
+    from: "          this.lost ??= error\n",
+    to: "          error.toString()\n"
+  },
+  {
+    breaks: "I7: a savepoint whose intents the transaction cannot take keeps its rows",
+    file: "src/internal/sql/frame.ts",
+    from: "      : Exit.die(Cause.squash(flush.cause))",
+    to: "      : exit"
   },
   {
     breaks: "I7: savepoints side by side undo each other's work",
+    file: "src/internal/sql/turns.ts",
+    from: "if (!this.taken) {",
+    to: "if (!this.taken || this.waiting.length === 0) {"
+  },
+  {
+    breaks: "I7: a savepoint that is interrupted in the queue takes the turn with it",
+    file: "src/internal/sql/turns.ts",
+    from: "          this.leave(turn)\n",
+    to: ""
+  },
+  {
+    breaks: "I7: a savepoint waits for its turn for ever",
+    file: "src/internal/sql/turns.ts",
+    from: "return Effect.sleep(limit).pipe(",
+    to: "return Effect.never.pipe("
+  },
+  {
+    breaks: "I7: a savepoint of an unseen transaction counts as seen",
+    file: "src/internal/sql/frame.ts",
+    from: "const seen = parent.seen && isAround(parent.scope, positionOf(fiber))",
+    to: "const seen = parent.seen || isAround(parent.scope, positionOf(fiber))"
+  },
+  {
+    breaks: "I7: what is written beside a savepoint in a scope does not share its fate",
+    file: "src/internal/transactionConnection.ts",
+    from: "at !== undefined; at = at.parent) {",
+    to: "at !== undefined; at = undefined) {"
+  },
+  {
+    breaks: "I7: a fiber that outlives its transaction writes on another's connection",
+    file: "src/internal/sql/watchedConnection.ts",
+    from: "    return this.ended\n      ? Effect.die",
+    to: "    return this.driver === undefined\n      ? Effect.die"
+  },
+  {
+    breaks: "I7: a client of another database writes on this one's connection",
     file: "src/SqlTransaction.ts",
-    from: "parent.turns ??= Effect.unsafeMakeSemaphore(1)",
-    to: "parent.turns ??= Effect.unsafeMakeSemaphore(2)"
+    from: "frame === undefined || frame.connection.database === client.reserve ? acquirer : foreign",
+    to: "frame !== undefined || acquirer !== undefined ? acquirer : foreign"
+  },
+  {
+    breaks: "I7: a transaction of another database is a savepoint of this one",
+    file: "src/internal/sql/frame.ts",
+    from: "return parent.connection.database === database.client.reserve\n",
+    to: "return parent.connection.database !== undefined\n"
+  },
+  {
+    breaks: "I7: what an executor could not write is committed without",
+    file: "src/internal/sql/frame.ts",
+    from: "Effect.zipLeft(self, parkIn(frame, fiber))",
+    to: "Effect.zipLeft(self, Effect.ignore(parkIn(frame, fiber)))"
+  },
+  {
+    breaks: "afterRollback runs after a commit",
+    file: "src/internal/sql/rollbackHooks.ts",
+    from: "hooks.filter(({ frame }) => isRolledBack(frame))",
+    to: "hooks.filter(({ frame }) => frame !== undefined)"
+  },
+  {
+    breaks: "a test's transaction that is rolled back swallows what would have left",
+    file: "src/SqlTransaction.ts",
+    from: "beforeDescendantFlushes: (intents) => intents",
+    to: "beforeDescendantFlushes: () => []"
   },
   {
     breaks: "I7: something goes past a transaction early",
@@ -225,21 +439,15 @@ export const mutants: ReadonlyArray<Mutant> = [
     to: "    if (transaction !== undefined && frame === scope) {\n      return misuse("
   },
   {
-    breaks: "I7: a savepoint of an unseen transaction counts as seen",
-    file: "src/SqlTransaction.ts",
-    from: "if (around === undefined || parent !== undefined) {",
-    to: "if (around !== frame) {"
-  },
-  {
     breaks: "I9: a failing dispatch swallows the rest",
-    file: "src/internal/handlers.ts",
-    from: "stopped = onOutcome(outcome) || ++index === intents.length",
-    to: "stopped = onOutcome(outcome) || Exit.isFailure(outcome) || ++index === intents.length"
+    file: "src/internal/run.ts",
+    from: "if (options.failFast === true && Exit.isFailure(outcome)) {",
+    to: "if (Exit.isFailure(outcome)) {"
   },
   {
     breaks: "I9: a cut off executor's answer is lost",
-    file: "src/internal/settle.ts",
-    from: "outcomes[index] ?? intents[index]!.outcome",
+    file: "src/internal/dispatch.ts",
+    from: "outcomes[index] ?? outcomeOf(intent)",
     to: "outcomes[index]"
   },
   {
@@ -256,22 +464,22 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     breaks: "a handler sees the context of whoever enqueued",
-    file: "src/internal/handlers.ts",
+    file: "src/internal/seat.ts",
     from: "standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),",
     to:
       "standAt(this.before, scope, Context.merge(this.fiber.currentContext, Context.add(registration.context, EffectScope.Scope, finalizers))),"
   },
   {
     breaks: "a handler's resources are left to the next one",
-    file: "src/internal/handlers.ts",
+    file: "src/internal/seat.ts",
     from: "hasNoFinalizers(finalizers) && this.seated",
     to: "this.seated"
   },
   {
     breaks: "a handler's Layer does not wait for its runs",
     file: "src/internal/handlers.ts",
-    from: "          if (registration.running === 0) {\n            return Effect.void",
-    to: "          if (registration.running >= 0) {\n            return Effect.void"
+    from: "      if (registration.running === 0) {\n        return Effect.void",
+    to: "      if (registration.running >= 0) {\n        return Effect.void"
   },
   {
     breaks: "a payload is not checked",
@@ -288,8 +496,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I2: an interruption ends the wait for a dispatch",
     file: "src/internal/bounded.ts",
-    from: "      : waiting\n",
-    to: "      : Effect.interruptible(waiting)\n"
+    from: "      return waiting\n",
+    to: "      return Effect.interruptible(waiting)\n"
   },
   {
     breaks: "I2: a scope of the cleanup discards",
@@ -322,24 +530,6 @@ export const mutants: ReadonlyArray<Mutant> = [
     to: "fateOfBranch(intent.fork, fiber)"
   },
   {
-    breaks: "I7: a transaction that SQLite rolled back by itself counts as committed",
-    file: "src/SqlTransaction.ts",
-    from: "Effect.as(Effect.ignore(run(connection, \"ROLLBACK\")), error)",
-    to: "Effect.as(Effect.ignore(run(connection, \"ROLLBACK\")), undefined)"
-  },
-  {
-    breaks: "I7: an unknown COMMIT counts as one",
-    file: "src/SqlTransaction.ts",
-    from: "{ onFailure: () => error, onSuccess: () => error }",
-    to: "{ onFailure: () => error, onSuccess: () => error }).pipe(Effect.catchAll(() => Effect.succeed(undefined))"
-  },
-  {
-    breaks: "I7: a savepoint that outlived its transaction undoes another one's work",
-    file: "src/SqlTransaction.ts",
-    from: "parent === undefined || parent.state === \"open\"\n",
-    to: "parent === undefined || parent.id > 0\n"
-  },
-  {
     breaks: "I11: a cascade has no end",
     file: "src/internal/enqueue.ts",
     from: "cascade.depth >= scope.maxCascade",
@@ -365,7 +555,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     breaks: "a handler takes over what the last one forked, changed or captured",
-    file: "src/internal/handlers.ts",
+    file: "src/internal/seat.ts",
     from: " && this.seated === refsOf(this.fiber)",
     to: ""
   },
@@ -374,5 +564,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: "src/internal/open.ts",
     from: "  opened.requestSource = requestSourceIn(fiber.currentContext)\n",
     to: ""
-  }
+  },
+  ...nearest(["test/executors", "test/ndb", "test/observability"], executors),
+  ...nearest(["test/Config"], configuration),
+  ...nearest(["test/outbox"], park),
+  ...outbox
 ]

@@ -44,6 +44,8 @@ try {
           "@effect/platform-node",
           "@effect/sql",
           "@effect/sql-sqlite-node",
+          "@effect/sql-pg",
+          "@effect/sql-mysql2",
           "@effect/experimental",
           "@effect/vitest",
           "vitest",

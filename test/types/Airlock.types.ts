@@ -1,10 +1,24 @@
 /**
  * What must compile, and what must not: `tsc` checks this file, and an error that does not come is an error.
  */
-import { HttpRouter, type HttpServer, HttpServer as Http, HttpServerResponse } from "@effect/platform"
-import { Context, Effect, Layer, Schema } from "effect"
-import { Airlock, AirlockLive, AirlockScope, HttpMiddleware, Policy, Task } from "effect-airlock"
+import {
+  HttpApi,
+  HttpApiBuilder,
+  HttpApiEndpoint,
+  HttpApiGroup,
+  HttpLayerRouter,
+  HttpRouter,
+  type HttpServer,
+  HttpServer as Http,
+  HttpServerResponse
+} from "@effect/platform"
+import { Rpc, RpcGroup } from "@effect/rpc"
+import type { SqlClient } from "@effect/sql"
+import { type ConfigError, Context, Effect, Layer, Schema, Stream } from "effect"
+import { Airlock, AirlockLive, AirlockScope, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
 import type { AirlockError, Intent } from "effect-airlock"
+import * as HttpTransaction from "effect-airlock/HttpTransaction"
+import * as RpcMiddleware from "effect-airlock/RpcMiddleware"
 
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 const is = <A>() => <B>(value: B, ...same: Equals<A, B> extends true ? [] : [never]) => ({ value, same })
@@ -128,3 +142,96 @@ is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlockWith({ policy: Policy.
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve()))
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve(HttpMiddleware.airlock)))
 is<Served>()(router.pipe(Http.serve((app) => HttpMiddleware.logger(HttpMiddleware.airlock(app)))))
+
+// ---------------------------------------------------------------- layerConfig asks for what its executors need
+
+const inProcess = Executor.inProcess()
+const pooled = Effect.acquireRelease(Effect.as(Service, inProcess), () => Effect.void)
+const refused = Effect.zipRight(Effect.fail("no connection" as const), Effect.succeed(inProcess))
+
+is<Layer.Layer<Airlock.Airlock, ConfigError.ConfigError>>()(Airlock.layerConfig())
+is<Layer.Layer<Airlock.Airlock, ConfigError.ConfigError>>()(
+  Airlock.layerConfig({ prefix: "APP", executors: { inProcess } })
+)
+is<Layer.Layer<Airlock.Airlock, ConfigError.ConfigError | "no connection", Service>>()(
+  Airlock.layerConfig({ executors: { inProcess, pooled, refused } })
+)
+
+// @ts-expect-error an Effect that makes something else
+Airlock.layerConfig({ executors: { other: Effect.succeed(1) } })
+// @ts-expect-error a policy whose services nobody gives
+Airlock.layerConfig({ policies: { needy: Policy.make({ name: "needy", allows: () => Effect.as(Service, true) }) } })
+is<Served>()(
+  router.pipe(Http.serve(HttpMiddleware.airlockWith({
+    shouldFlush: (request, response, exit) =>
+      request.method === "GET" && response.status < 400 && exit._tag === "Success",
+    onFlushError: (error, response) => error.failures.length > 1 ? response : HttpServerResponse.empty({ status: 503 })
+  })))
+)
+// @ts-expect-error what the client gets is a response
+HttpMiddleware.airlockWith({ onFlushError: () => 503 })
+
+// ---------------------------------------------------------------- HttpLayerRouter
+
+const layered = HttpLayerRouter.add("GET", "/", Effect.as(Airlock.enqueue(Whole, 1), HttpServerResponse.empty()))
+is<Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock>>()(
+  HttpLayerRouter.serve(Layer.provide(layered, HttpMiddleware.airlockRouter.layer))
+)
+is<Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock>>()(
+  HttpLayerRouter.serve(Layer.provide(layered, HttpMiddleware.airlockRouterWith({ global: true })))
+)
+is<Layer.Layer<HttpLayerRouter.Request<"Requires", AirlockScope>, never, Airlock.Airlock | Service>>()(
+  HttpMiddleware.airlockRouterWith({ policy: policyNeeds }).layer
+)
+// The middleware gives its routes the right to enqueue, and asks nothing of other middleware.
+is<Layer.Layer<HttpLayerRouter.Request<"Requires", AirlockScope>, never, Airlock.Airlock>>()(
+  HttpMiddleware.airlockRouter.combine(HttpLayerRouter.middleware(HttpMiddleware.cors())).layer
+)
+// @ts-expect-error an option that is not there
+HttpMiddleware.airlockRouterWith({ globl: true })
+
+// ---------------------------------------------------------------- HttpApiBuilder
+
+class Shop extends HttpApi.make("shop").add(
+  HttpApiGroup.make("orders").add(HttpApiEndpoint.post("create", "/orders").addSuccess(Schema.Number))
+) {}
+const Orders = HttpApiBuilder.group(
+  Shop,
+  "orders",
+  (handlers) => handlers.handle("create", () => Effect.as(Airlock.enqueue(Whole, 1), 1))
+)
+is<Layer.Layer<HttpApiGroup.ApiGroup<"shop", "orders">, never, AirlockScope>>()(Orders)
+is<Layer.Layer<HttpApi.Api, never, Airlock.Airlock>>()(
+  HttpApiBuilder.api(Shop).pipe(Layer.provide(Orders), Layer.provide(HttpMiddleware.airlockApi))
+)
+is<Layer.Layer<AirlockScope, never, Airlock.Airlock | Service>>()(
+  HttpMiddleware.airlockApiWith({ policy: policyNeeds })
+)
+
+// ---------------------------------------------------------------- streamed bodies
+
+const lines = Stream.fromEffect(Effect.as(Effect.zipRight(Service, Airlock.enqueue(Whole, 1)), "line"))
+is<Effect.Effect<Stream.Stream<string, AirlockError.FlushError>, never, Service | AirlockScope>>()(
+  HttpMiddleware.airlockStream(lines)
+)
+is<Effect.Effect<Stream.Stream<string, AirlockError.FlushError>, never, Service | AirlockScope>>()(
+  HttpMiddleware.airlockStream(lines, { policy: Policy.dropAll })
+)
+// @ts-expect-error an option that is not there
+HttpMiddleware.airlockStream(lines, { polcy: Policy.dropAll })
+
+// ---------------------------------------------------------------- RPC
+
+class Calls extends RpcGroup.make(Rpc.make("Create")).middleware(RpcMiddleware.AirlockCall) {}
+const Handlers = Calls.toLayer({ Create: () => Effect.asVoid(Airlock.enqueue(Whole, 1)) })
+is<Layer.Layer<Rpc.ToHandler<RpcGroup.Rpcs<typeof Calls>>>>()(Handlers)
+is<Layer.Layer<RpcMiddleware.AirlockCall, never, Airlock.Airlock>>()(RpcMiddleware.airlockCall)
+is<Layer.Layer<RpcMiddleware.AirlockCall, never, Airlock.Airlock | Service>>()(
+  RpcMiddleware.airlockCallWith({ policy: policyNeeds })
+)
+
+// ---------------------------------------------------------------- one transaction a request
+
+is<Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock | SqlClient.SqlClient>>()(
+  router.pipe(HttpRouter.use(HttpTransaction.perRequest), Http.serve(HttpMiddleware.airlock))
+)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Layer } from "effect"
 import { Airlock, Executor } from "effect-airlock"
-import { layer, left, note } from "./support/recorder.js"
+import { layer, left, note } from "../support/recorder.js"
 
 const reasons = (self: ReturnType<typeof run>) =>
   Effect.map(Effect.flip(self), (error) => error.failures.map(({ reason }) => reason._tag))

@@ -1,0 +1,431 @@
+/**
+ * An application whose executor, policies and limits are named by its configuration.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import { Config, ConfigError, ConfigProvider, Effect, Exit, Layer, Logger, Redacted, Schema } from "effect"
+import { Airlock, AirlockLive, Executor, Policy, Task } from "effect-airlock"
+import { readFileSync } from "node:fs"
+import { keys } from "../src/internal/config.js"
+
+const Mail = Task.make("Mail", { payload: Schema.String })
+const Audit = Task.make("Audit", { payload: Schema.String })
+
+type Configured = Layer.Layer<Airlock.Airlock, unknown>
+
+const mapOf = (settings: Record<string, string>) =>
+  ConfigProvider.fromMap(new Map(Object.entries(settings).map(([key, value]) => [`AIRLOCK.${key}`, value])))
+
+const readBy = (provider: ConfigProvider.ConfigProvider, layer: Configured = Airlock.layerConfig()) =>
+  Effect.provide(Airlock.configuration, layer.pipe(Layer.provide(Layer.setConfigProvider(provider))))
+
+const read = (settings: Record<string, string>, layer?: Configured) => readBy(mapOf(settings), layer)
+
+const defaults: Airlock.Configuration = {
+  executor: "inProcess",
+  executorOptions: { concurrency: 1, failFast: false, timeout: "unlimited" },
+  policy: "allowAll",
+  maxIntents: 10_000,
+  maxPayloadBytes: "unlimited",
+  maxCascade: 100,
+  policyTimeout: "5s",
+  approveTimeout: "5m",
+  dispatchTimeout: "1m",
+  shutdownTimeout: "30s"
+}
+
+/** What a Layer is refused with: a `ConfigError`, and no defect. */
+const refused = <A, E>(self: Effect.Effect<A, E>) =>
+  Effect.map(Effect.flip(self), (error) => {
+    expect(ConfigError.isConfigError(error)).toBe(true)
+    return String(error)
+  })
+
+const nowhere = (name: string) =>
+  Executor.make({ name, dispatch: (intents) => Effect.succeed(intents.map(() => Exit.void)) })
+
+describe("what is read", () => {
+  it.effect("nothing given is what AirlockLive is", () =>
+    Effect.gen(function*() {
+      expect(yield* read({})).toEqual(defaults)
+      expect(yield* read({}, AirlockLive)).toEqual(defaults)
+    }))
+
+  it.effect("each key has its effect", () =>
+    Effect.gen(function*() {
+      const all = {
+        EXECUTOR: "inProcess",
+        POLICY: "allowAll, logOnFlush",
+        ALLOW_TASKS: "Mail, Audit",
+        BLOCK_TASKS: "Audit",
+        FAIL_FAST: "true",
+        CONCURRENCY: "8",
+        TASK_TIMEOUT: "9 seconds",
+        MAX_INTENTS: "1",
+        MAX_PAYLOAD_BYTES: "2",
+        MAX_CASCADE: "3",
+        POLICY_TIMEOUT: "4 seconds",
+        APPROVE_TIMEOUT: "6 minutes",
+        DISPATCH_TIMEOUT: "1500 millis",
+        SHUTDOWN_TIMEOUT: "7 seconds"
+      }
+      expect([...Object.keys(all), "CAPACITY", "DRAIN_TIMEOUT"].sort()).toEqual([...keys].sort())
+      expect(yield* read(all)).toEqual({
+        executor: "inProcess",
+        executorOptions: { concurrency: 8, failFast: true, timeout: "9s" },
+        policy: "all(allowTasks(Mail, Audit), blockTasks(Audit), allowAll, logOnFlush)",
+        maxIntents: 1,
+        maxPayloadBytes: 2,
+        maxCascade: 3,
+        policyTimeout: "4s",
+        approveTimeout: "6m",
+        dispatchTimeout: "1s 500ms",
+        shutdownTimeout: "7s"
+      })
+      expect((yield* read({ EXECUTOR: "background", CAPACITY: "5", CONCURRENCY: "unbounded" })).executorOptions)
+        .toEqual({
+          executor: "inProcess",
+          concurrency: "unbounded",
+          failFast: false,
+          timeout: "unlimited",
+          batches: "unlimited",
+          capacity: 5
+        })
+      expect((yield* read({ EXECUTOR: "drain", DRAIN_TIMEOUT: "3 seconds" })).executorOptions).toEqual({
+        ...defaults.executorOptions,
+        drainTimeout: "3s"
+      })
+    }))
+
+  it.effect("FAIL_FAST stops at the first failure, and without it all are tried", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const run = (settings: Record<string, string>) =>
+        Effect.gen(function*() {
+          yield* Airlock.enqueue(Mail, "fails")
+          yield* Airlock.enqueue(Mail, "runs")
+        }).pipe(
+          Airlock.scoped,
+          Effect.ignore,
+          Effect.provide(
+            Mail.toLayer((text) =>
+              Effect.zipRight(Effect.sync(() => ran.push(text)), text === "fails" ? Effect.fail("no") : Effect.void)
+            )
+              .pipe(Layer.provideMerge(Airlock.layerConfig()), Layer.provide(Layer.setConfigProvider(mapOf(settings))))
+          )
+        )
+      yield* run({ EXECUTOR: "inProcess", FAIL_FAST: "yes" })
+      expect(ran).toEqual(["fails"])
+      yield* run({})
+      expect(ran).toEqual(["fails", "fails", "runs"])
+    }))
+
+  it.effect("policies by name and by task add up, and with that of the Layer's context", () =>
+    Effect.gen(function*() {
+      const layer = Airlock.layerConfig({ policies: { twoOnly: Policy.limit(2) } }).pipe(
+        Layer.provide(Policy.layer(Policy.blockTasks(["Late"]))),
+        Layer.provide(Layer.setConfigProvider(mapOf({ POLICY: "logOnFlush,twoOnly", BLOCK_TASKS: "Audit" })))
+      )
+      const plan = yield* Airlock.plan(Effect.all([
+        Airlock.enqueue(Audit, "a"),
+        Airlock.enqueue(Task.make("Late", { payload: Schema.String }), "b"),
+        Airlock.enqueue(Mail, "c"),
+        Airlock.enqueue(Mail, "d")
+      ])).pipe(Effect.provide(layer))
+      expect(plan.entries.map(({ reason, task }) => [task, reason])).toEqual([
+        ["Audit", "the task is blocked"],
+        ["Late", "the task is blocked"],
+        ["Mail", undefined],
+        ["Mail", "only 2 may leave"]
+      ])
+    }))
+
+  it.effect("a configured executor stands before that of the Layer's context, which stands where none is configured", () =>
+    Effect.gen(function*() {
+      const layer = Airlock.layerConfig({ executors: { mine: nowhere("mine") } }).pipe(
+        Layer.provide(Executor.layer(nowhere("around")))
+      )
+      expect((yield* read({ EXECUTOR: "mine" }, layer)).executor).toBe("mine")
+      expect((yield* read({ EXECUTOR: "inProcess" }, layer)).executor).toBe("inProcess")
+      expect((yield* read({}, layer)).executor).toBe("around")
+    }))
+
+  it.effect("of executors that Effects make, only the chosen one is made, and released with the Layer", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const made = (name: string) =>
+        Effect.as(
+          Effect.acquireRelease(
+            Effect.sync(() => log.push(`opened ${name}`)),
+            () => Effect.sync(() => log.push(`closed ${name}`))
+          ),
+          nowhere(name)
+        )
+      const layer = Airlock.layerConfig({ executors: { a: made("a"), b: made("b") } })
+      expect((yield* read({ EXECUTOR: "b" }, layer)).executor).toBe("b")
+      expect(log).toEqual(["opened b", "closed b"])
+    }))
+
+  it.effect("an executor that cannot be made fails the Layer with its own error", () =>
+    Effect.gen(function*() {
+      const layer = Airlock.layerConfig({ executors: { broken: Effect.fail("no connection" as const) } })
+      expect(yield* Effect.flip(read({ EXECUTOR: "broken" }, layer))).toBe("no connection")
+    }))
+
+  it.effect("a name of one's own stands before a built-in one", () =>
+    Effect.gen(function*() {
+      const layer = Airlock.layerConfig({
+        executors: { inProcess: nowhere("mine") },
+        policies: { allowAll: Policy.dropAll }
+      })
+      expect(yield* read({ EXECUTOR: "inProcess", POLICY: "allowAll" }, layer)).toEqual(
+        { ...defaults, executor: "mine", executorOptions: {}, policy: "dropAll" }
+      )
+    }))
+})
+
+describe("what is refused, when the Layer is built", () => {
+  const cases: Record<string, readonly [settings: Record<string, string>, ...expected: ReadonlyArray<string>]> = {
+    "an unknown executor": [
+      { EXECUTOR: "Kafka" },
+      "AIRLOCK.EXECUTOR",
+      "Expected the name of an executor, one of background, drain, inProcess, mine, but received \"Kafka\""
+    ],
+    "an unknown policy": [
+      { POLICY: "dropAll,dropSome" },
+      "AIRLOCK.POLICY",
+      "one of allowAll, assertNoEffects, dropAll, logOnFlush, night, but received \"dropSome\""
+    ],
+    "a name that every object has": [{ POLICY: "toString" }, "AIRLOCK.POLICY", "but received \"toString\""],
+    "an empty list": [{ ALLOW_TASKS: "" }, "AIRLOCK.ALLOW_TASKS", "Expected names with a comma between them"],
+    "a hole in a list": [{ BLOCK_TASKS: "Mail,,Audit" }, "AIRLOCK.BLOCK_TASKS", "Expected names"],
+    "no number": [{ MAX_INTENTS: "many" }, "AIRLOCK.MAX_INTENTS", "Expected an integer"],
+    "a negative number": [{ MAX_CASCADE: "-1" }, "AIRLOCK.MAX_CASCADE", "Expected a whole number above 0"],
+    "zero": [{ MAX_INTENTS: "0" }, "AIRLOCK.MAX_INTENTS", "Expected a whole number above 0"],
+    "a fraction": [{ MAX_PAYLOAD_BYTES: "1.5" }, "AIRLOCK.MAX_PAYLOAD_BYTES", "Expected an integer"],
+    "no duration": [{ POLICY_TIMEOUT: "soon" }, "AIRLOCK.POLICY_TIMEOUT", "Expected a duration"],
+    "a duration without a unit": [{ POLICY_TIMEOUT: "5" }, "AIRLOCK.POLICY_TIMEOUT", "Expected a duration"],
+    "no time at all": [{ DISPATCH_TIMEOUT: "0 millis" }, "AIRLOCK.DISPATCH_TIMEOUT", "Expected a duration above 0"],
+    "no boolean": [{ EXECUTOR: "inProcess", FAIL_FAST: "maybe" }, "AIRLOCK.FAIL_FAST", "Expected a boolean"],
+    "what another executor takes": [
+      { EXECUTOR: "mine", FAIL_FAST: "true" },
+      "AIRLOCK.FAIL_FAST",
+      "Expected AIRLOCK_EXECUTOR to be inProcess or background or drain"
+    ],
+    "what an executor takes that is not named": [
+      { FAIL_FAST: "true" },
+      "Expected AIRLOCK_EXECUTOR to be inProcess or background or drain"
+    ],
+    "a misspelt key": [{ MAX_INTENT: "5" }, "AIRLOCK.MAX_INTENT:", ...keys],
+    "each of several": [{ MAX_INTENTS: "x", MAX_CASCADE: "y" }, "AIRLOCK.MAX_INTENTS", "AIRLOCK.MAX_CASCADE"],
+    "each of several keys": [{ MAX: "1", "A.B": "2" }, "AIRLOCK.MAX:", "AIRLOCK.A.B:"]
+  }
+  for (const [name, [settings, ...expected]] of Object.entries(cases)) {
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const layer = Airlock.layerConfig({ executors: { mine: nowhere("mine") }, policies: { night: Policy.dropAll } })
+        const error = yield* refused(read(settings, layer))
+        for (const text of expected) {
+          expect(error).toContain(text)
+        }
+      }))
+  }
+})
+
+describe("wherever the configuration comes from", () => {
+  const json = (value: unknown) => ConfigProvider.fromJson(value)
+  const good: Record<string, readonly [ConfigProvider.ConfigProvider, Airlock.Configuration]> = {
+    "a map, cut at dots": [mapOf({ MAX_INTENTS: "5", POLICY: "dropAll" }), {
+      ...defaults,
+      maxIntents: 5,
+      policy: "dropAll"
+    }],
+    "a map, cut at underscores": [
+      ConfigProvider.fromMap(
+        new Map([["AIRLOCK_POLICY", "dropAll"], ["AIRLOCK_POLICY_TIMEOUT", "3 seconds"], ["AIRLOCKED", "1"], [
+          "OTHER_X",
+          "1"
+        ]]),
+        { pathDelim: "_" }
+      ),
+      { ...defaults, policy: "dropAll", policyTimeout: "3s" }
+    ],
+    "a map with a list": [
+      mapOf({ "POLICY[0]": "dropAll", "POLICY[1]": "logOnFlush" }),
+      { ...defaults, policy: "all(dropAll, logOnFlush)" }
+    ],
+    JSON: [
+      json({
+        AIRLOCK: { MAX_INTENTS: 5, POLICY: ["dropAll", "logOnFlush"], BLOCK_TASKS: "Mail, Audit" },
+        OTHER: { X: 1 }
+      }),
+      { ...defaults, maxIntents: 5, policy: "all(blockTasks(Mail, Audit), dropAll, logOnFlush)" }
+    ],
+    "kebab-case JSON": [
+      json({ airlock: { "max-intents": 5 } }).pipe(ConfigProvider.kebabCase),
+      { ...defaults, maxIntents: 5 }
+    ],
+    "JSON, nested": [
+      json({ app: { AIRLOCK: { POLICY: "dropAll,logOnFlush" } }, AIRLOCK: { OTHER: 1 } }).pipe(
+        ConfigProvider.nested("app")
+      ),
+      { ...defaults, policy: "all(dropAll, logOnFlush)" }
+    ],
+    "one provider, else another": [
+      mapOf({ MAX_INTENTS: "5" }).pipe(
+        ConfigProvider.orElse(() => json({ airlock: { "policy-timeout": "3 seconds" } }).pipe(ConfigProvider.kebabCase))
+      ),
+      { ...defaults, maxIntents: 5, policyTimeout: "3s" }
+    ]
+  }
+  for (const [name, [provider, expected]] of Object.entries(good)) {
+    it.effect(`is read from ${name}`, () =>
+      Effect.gen(function*() {
+        expect(yield* readBy(provider)).toEqual(expected)
+      }))
+  }
+
+  const bad: Record<string, readonly [ConfigProvider.ConfigProvider, named: string]> = {
+    "a map, cut at underscores": [
+      ConfigProvider.fromMap(new Map([["AIRLOCK_MAX", "1"], ["AIRLOCK_MAX_INTENTS", "2"]]), { pathDelim: "_" }),
+      "AIRLOCK.MAX:"
+    ],
+    JSON: [json({ AIRLOCK: { MAX_INTENTS: { OF: 1 } } }), "AIRLOCK.MAX_INTENTS.OF:"],
+    "JSON in another case": [json({ airlock: { maxIntents: 5 } }), "airlock.maxIntents:"],
+    "kebab-case JSON": [json({ airlock: { "max-intent": 5 } }).pipe(ConfigProvider.kebabCase), "airlock.max-intent:"],
+    "JSON, nested": [json({ app: { AIRLOCK: { NOPE: 1 } } }).pipe(ConfigProvider.nested("app")), "app.AIRLOCK.NOPE:"],
+    "one provider, else another": [
+      mapOf({ MAX_INTENTS: "5" }).pipe(ConfigProvider.orElse(() => json({ AIRLOCK: { NOPE: 1 } }))),
+      "AIRLOCK.NOPE:"
+    ]
+  }
+  for (const [name, [provider, named]] of Object.entries(bad)) {
+    it.effect(`an unknown key is refused in ${name}`, () =>
+      Effect.gen(function*() {
+        expect(yield* refused(readBy(provider))).toContain(named)
+      }))
+  }
+
+  const inEnvironment = <A, E, R>(variables: Record<string, string>, self: Effect.Effect<A, E, R>) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => Object.assign(process.env, variables)),
+      () => self,
+      () =>
+        Effect.sync(() => {
+          for (const name of Object.keys(variables)) {
+            delete process.env[name]
+          }
+        })
+    )
+  // A prefix of its own: the environment of whoever runs the tests is theirs.
+  const here = Airlock.layerConfig({ prefix: "CONFIG_TEST" })
+  const nested = ConfigProvider.fromEnv().pipe(ConfigProvider.nested("config-test"), ConfigProvider.constantCase)
+
+  it.effect("is read from the environment, under a prefix with an underscore", () =>
+    Effect.gen(function*() {
+      const configuration = yield* inEnvironment(
+        {
+          CONFIG_TEST_MAX_INTENTS: "6",
+          CONFIG_TEST_POLICY: "dropAll,logOnFlush",
+          CONFIG_TEST_POLICY_TIMEOUT: "3 seconds"
+        },
+        readBy(ConfigProvider.fromEnv(), here)
+      )
+      expect(configuration).toEqual(
+        { ...defaults, maxIntents: 6, policy: "all(dropAll, logOnFlush)", policyTimeout: "3s" }
+      )
+    }))
+
+  it.effect("is read from the environment, nested and in another case", () =>
+    Effect.gen(function*() {
+      const configuration = yield* inEnvironment({ CONFIG_TEST_AIRLOCK_MAX_INTENTS: "6" }, readBy(nested))
+      expect(configuration).toEqual({ ...defaults, maxIntents: 6 })
+    }))
+
+  it.effect("an unknown key is refused in the environment, and its value is not shown", () =>
+    Effect.gen(function*() {
+      const error = yield* refused(
+        inEnvironment({ CONFIG_TEST_DATABASE_URL: "postgres://me:secret@db" }, readBy(ConfigProvider.fromEnv(), here))
+      )
+      expect(error).toContain("CONFIG.TEST.DATABASE.URL:")
+      expect(error).not.toContain("secret")
+      expect(yield* refused(inEnvironment({ CONFIG_TEST_AIRLOCK_NOPE: "1" }, readBy(nested)))).toContain("NOPE:")
+    }))
+
+  it.effect("a key of the environment in small letters, which is not read, is refused", () =>
+    Effect.gen(function*() {
+      const error = yield* refused(
+        inEnvironment({ config_test_max_intents: "6" }, readBy(ConfigProvider.fromEnv(), here))
+      )
+      expect(error).toContain("CONFIG.TEST.MAX.INTENTS:")
+    }))
+})
+
+describe("what holds", () => {
+  it.effect("is shown for Airlock.layer as well", () =>
+    Effect.gen(function*() {
+      const layer = Airlock.layer({
+        policy: Policy.dropAll,
+        executor: nowhere("nowhere"),
+        maxPayloadBytes: 7,
+        approveTimeout: "2 days"
+      }).pipe(Layer.provide(Policy.layer(Policy.limit(3))))
+      expect(yield* read({}, layer)).toEqual({
+        ...defaults,
+        policy: "all(dropAll, limit)",
+        executor: "nowhere",
+        executorOptions: {},
+        maxPayloadBytes: 7,
+        approveTimeout: "2d"
+      })
+    }))
+
+  it.effect("is logged as one structured value, without the secrets of an executor", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.replace(
+        Logger.defaultLogger,
+        Logger.map(Logger.jsonLogger, (line) => {
+          lines.push(line)
+        })
+      )
+      const keyed = Effect.map(Config.redacted("PASSWORD"), (password) =>
+        Executor.make({
+          name: "keyed",
+          dispatch: (intents) =>
+            Effect.succeed(intents.map(() => Redacted.value(password) === "" ? Exit.die("") : Exit.void))
+        }))
+      const provider = mapOf({ EXECUTOR: "keyed" }).pipe(
+        ConfigProvider.orElse(() => ConfigProvider.fromMap(new Map([["PASSWORD", "secret"]])))
+      )
+      yield* Effect.flatMap(Airlock.configuration, (_) => Effect.logInfo("Airlock", _)).pipe(
+        Effect.provide(Airlock.layerConfig({ executors: { keyed } })),
+        Effect.provide(Layer.setConfigProvider(provider)),
+        Effect.provide(logger)
+      )
+      expect(lines.map((line) => JSON.parse(line).message)).toEqual([["Airlock", {
+        ...defaults,
+        executor: "keyed",
+        executorOptions: {}
+      }]])
+      expect(lines.join()).not.toContain("secret")
+    }))
+})
+
+describe("docs/configuration.md", () => {
+  const rows = [...readFileSync("docs/configuration.md", "utf8").matchAll(/^\| `([A-Z_]+)`.*\| (.*?) +\|$/gm)]
+
+  it("has a row for each key, and for no other", () => {
+    expect(rows.map(([, key]) => key)).toEqual(keys)
+  })
+
+  it("has the limits' defaults", () => {
+    const { executor: _, executorOptions: __, policy: ___, ...limits } = defaults
+    const shown = Object.fromEntries(rows.map(([, key, value]) => [key, value!.replace(" ", "")]))
+    for (const [limit, value] of Object.entries(limits)) {
+      expect([limit, shown[limit.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()]]).toEqual([
+        limit,
+        `${value}`
+      ])
+    }
+  })
+})
