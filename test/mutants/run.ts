@@ -22,12 +22,12 @@ const copy = (directory: string): void => {
 const together = ["--no-isolate", "--pool", "forks", "--poolOptions.forks.singleFork", "--testTimeout", "15000"]
 
 /** Whether the tests pass; a run that takes far longer than it should has hung, which is a way to go red. */
-const passes = (directory: string, ...tests: ReadonlyArray<string>): Promise<boolean> =>
+const passes = (directory: string, tests: ReadonlyArray<string>, output: "inherit" | "ignore"): Promise<boolean> =>
   new Promise((resolve) => {
     const child = spawn("node", ["node_modules/vitest/vitest.mjs", "run", "--bail", "1", ...tests], {
       cwd: directory,
       env: { ...process.env, CI: "true" },
-      stdio: "ignore"
+      stdio: ["ignore", output, output]
     })
     const timer = setTimeout(() => child.kill("SIGKILL"), 300_000)
     child.on("exit", (code) => {
@@ -61,7 +61,8 @@ const survives = async (directory: string, { file, from, tests, to }: Mutant): P
   const original = readFileSync(path, "utf8")
   writeFileSync(path, original.replace(from, () => to))
   try {
-    return await passes(directory, ...together, ...tests ?? nearest(file)) && await passes(directory, ...others)
+    return await passes(directory, [...together, ...tests ?? nearest(file)], "ignore") &&
+      await passes(directory, others, "ignore")
   } finally {
     writeFileSync(path, original)
   }
@@ -94,20 +95,20 @@ for (let worker = 0; worker < workers; worker++) {
   copy(directoryOf(worker))
 }
 const sets = new Map(chosen.map(({ file, tests }) => [(tests ?? nearest(file)).join(" "), tests ?? nearest(file)]))
-const healthy = await Promise.all([
-  passes(directoryOf(0), ...others),
-  (async () => {
-    for (const tests of sets.values()) {
-      if (!await passes(directoryOf(1), ...together, ...tests)) {
-        process.stdout.write(`red without any mutant: ${tests.join(" ")}\n`)
-        return false
-      }
+const areHealthy = async (directory: string, runs: ReadonlyArray<ReadonlyArray<string>>): Promise<boolean> => {
+  for (const tests of runs) {
+    if (!await passes(directory, tests, "inherit")) {
+      return false
     }
-    return true
-  })()
+  }
+  return true
+}
+const healthy = await Promise.all([
+  areHealthy(directoryOf(0), [others]),
+  areHealthy(directoryOf(1), [...sets.values()].map((tests) => [...together, ...tests]))
 ])
 if (!healthy.every((isHealthy) => isHealthy)) {
-  throw new Error("the tests fail without any mutant")
+  throw new Error("the tests fail without any mutant: what they printed stands above")
 }
 await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
 process.stdout.write(`${chosen.length - survivors.length} of ${chosen.length} mutants killed\n`)

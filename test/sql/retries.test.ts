@@ -170,24 +170,25 @@ onEachDatabase((database) => {
 
     it.scoped("a serialization failure at COMMIT is a SqlError, which runs again", () =>
       Effect.gen(function*() {
-        const { a, b } = yield* meeting
+        const read = yield* Deferred.make<void>()
         const states: Array<unknown> = []
-        let first = 0
-        // Each counts before the other has committed: one of the two counts is wrong.
-        const contender = (name: string, meet: Effect.Effect<void>) =>
-          transaction(Effect.gen(function*() {
+        const count = (name: string) =>
+          Effect.gen(function*() {
             yield* serializable
             const rows = yield* orders
             yield* insertOrder(`${name} after ${rows.length}`)
             yield* note(`${name} after ${rows.length}`)
-            if (first++ < 2) {
-              yield* meet
-            }
-          })).pipe(
-            Effect.tapError((error) => Effect.sync(() => states.push((error.cause as { readonly code: string }).code))),
-            Effect.retry({ while: isSqlError, times: 3 })
-          )
-        yield* Effect.all([contender("a", a), contender("b", b)], { concurrency: 2 })
+          })
+        // Each counts before the other has committed: one of the two counts is wrong, that of the one which commits last.
+        const winner = yield* Effect.fork(
+          transaction(Effect.zipRight(Deferred.await(read), count("b")))
+        )
+        yield* transaction(
+          count("a").pipe(Effect.zipLeft(Deferred.succeed(read, void 0)), Effect.zipLeft(Fiber.join(winner)))
+        ).pipe(
+          Effect.tapError((error) => Effect.sync(() => states.push((error.cause as { readonly code: string }).code))),
+          Effect.retry({ while: isSqlError, times: 3 })
+        )
         expect(states).toEqual(["40001"])
         const { left, rows } = yield* outcome
         expect(rows).toEqual(left)
