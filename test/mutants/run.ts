@@ -105,7 +105,7 @@ const areHealthy = async (directory: string, runs: ReadonlyArray<ReadonlyArray<s
 }
 const healthy = await Promise.all([
   areHealthy(directoryOf(0), [others]),
-  areHealthy(directoryOf(1), [...sets.values()].map((tests) => [...together, ...tests]))
+  areHealthy(directoryOf(1), [...sets.values()].map((tests) => together.concat(tests)))
 ])
 if (!healthy.every((isHealthy) => isHealthy)) {
   throw new Error("the tests fail without any mutant: what they printed stands above")
