@@ -293,7 +293,8 @@ export const open = <const Options extends ScopeOptions = {}>(
   Effect.acquireRelease(
     Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
       const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options ?? {})
-      return Effect.as(enter(fiber, scope), scope)
+      enter(fiber, scope)
+      return Effect.succeed(scope)
     }),
     (scope, exit) =>
       leave(scope).pipe(

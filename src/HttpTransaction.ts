@@ -19,7 +19,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Tracer from "effect/Tracer"
-import { enterBefore, isInterrupted, positionOf } from "./internal/position.js"
+import { enter, isInterrupted, positionOf } from "./internal/position.js"
 import { hookFor, maySend } from "./internal/request.js"
 import type { Scope } from "./internal/scope.js"
 import { frameOf, transactionIn } from "./internal/transactionConnection.js"
@@ -134,12 +134,13 @@ const stand = <A, E, R>(
   frame: Scope | undefined,
   before: HttpApp.PreResponseHandler | undefined,
   self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  frame !== undefined
-    ? enterBefore(fiber, frame, before === undefined ? undefined : hookFor(fiber, frame, before), self)
-    : before === undefined
-    ? self
-    : Effect.zipRight(HttpApp.appendPreResponseHandler(before), self)
+): Effect.Effect<A, E, R> => {
+  if (frame !== undefined) {
+    enter(fiber, frame, ...before === undefined ? [] : hookFor(fiber, frame, before))
+    return self
+  }
+  return before === undefined ? self : Effect.zipRight(HttpApp.appendPreResponseHandler(before), self)
+}
 
 /** What runs in the fiber from now on, such as a streamed body, is no longer in the transaction. */
 const leave = (around: Context.Context<never>): Effect.Effect<void> =>

@@ -38,7 +38,9 @@ export const bounded = <A, E, R>(
     readonly onInterruption?: "leave" | "ask"
   }
 ): Effect.Effect<Bounded<A, E>, never, R> =>
-  Effect.flatMap(startAt(self, position), (fiber) => {
+  Effect.withFiberRuntime((caller, { runtimeFlags }) => {
+    // It has the caller's context, which is that of `R`.
+    const fiber = startAt(self as Effect.Effect<A, E>, position, caller, runtimeFlags)
     const exit = fiber.unsafePoll()
     if (exit !== null) {
       return Effect.succeed({ exit, timeout: undefined })
@@ -84,11 +86,10 @@ const answerWithin = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,
   limit: Duration.Duration
 ): Effect.Effect<Exit.Exit<A, E> | undefined> =>
-  Effect.flatMap(
-    startAt(Effect.interruptible(Effect.sleep(limit)), undefined),
-    (timer) =>
-      Effect.async<Exit.Exit<A, E> | undefined>((resume) => {
-        fiber.addObserver((exit) => resume(Effect.succeed(exit)))
-        timer.addObserver(() => resume(Effect.succeed(undefined)))
-      }).pipe(Effect.ensuring(Fiber.interruptFork(timer)))
-  )
+  Effect.withFiberRuntime((caller, { runtimeFlags }) => {
+    const timer = startAt(Effect.interruptible(Effect.sleep(limit)), undefined, caller, runtimeFlags)
+    return Effect.async<Exit.Exit<A, E> | undefined>((resume) => {
+      fiber.addObserver((exit) => resume(Effect.succeed(exit)))
+      timer.addObserver(() => resume(Effect.succeed(undefined)))
+    }).pipe(Effect.ensuring(Fiber.interruptFork(timer)))
+  })

@@ -9,8 +9,6 @@ import type { IntentId } from "../Intent.js"
 
 const hex = Array.from({ length: 4096 }, (_, i) => i.toString(16).padStart(3, "0"))
 
-const random = new Uint8Array(6)
-
 /** One for all copies of the package: their ids must not collide either. */
 const state = globalValue(Symbol.for("effect-airlock/id"), () => ({
   millis: -1,
@@ -18,18 +16,27 @@ const state = globalValue(Symbol.for("effect-airlock/id"), () => ({
   counter: 0,
   time: "",
   head: "",
-  tail: ""
+  tail: "",
+  /** Drawn for many milliseconds at once: each call into the system costs more than all the rest of an id. */
+  random: new Uint16Array(3 * 256),
+  drawn: 3 * 256
 }))
 
 const beginMillisecond = (millis: number): void => {
+  const { random } = state
+  if (state.drawn === random.length) {
+    globalThis.crypto.getRandomValues(random)
+    state.drawn = 0
+  }
   const time = millis.toString(16).padStart(12, "0")
-  globalThis.crypto.getRandomValues(random)
   state.millis = millis
   state.counter = 0
   state.time = `${time.slice(0, 8)}-${time.slice(8)}-7`
-  state.tail = `-${Array.from(random, (byte) => hex[byte]!.slice(1)).join("")}`
+  state.tail = `-${hex16(random[state.drawn++]!)}${hex16(random[state.drawn++]!)}${hex16(random[state.drawn++]!)}`
   beginBlock()
 }
+
+const hex16 = (bits: number): string => hex[bits >>> 4]! + hex[bits & 0xf]![2]
 
 /** The version and the 12 high bits of the counter; the variant and the next 2. */
 const beginBlock = (): void => {

@@ -1,10 +1,9 @@
 /**
- * The one place that touches the FiberRef: where a fiber stands (its scope, the policies in force, the fork it is).
+ * The one place that knows the FiberRef of where a fiber stands (its scope, the policies in force, the fork it is).
  *
  * @internal
  */
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -13,7 +12,9 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import { globalValue } from "effect/GlobalValue"
 import * as Runtime from "effect/Runtime"
+import type * as RuntimeFlags from "effect/RuntimeFlags"
 import type { AirlockScope } from "../AirlockScope.js"
+import { type AnyFiber, change, refsOf, type RefUpdate, setRefs, updated } from "./fiberRefs.js"
 import { type PolicyChain, rebaseLocal } from "./policyChain.js"
 import type { Scope } from "./scope.js"
 
@@ -34,7 +35,7 @@ export interface Position {
  */
 export interface Fork {
   readonly parent: Fork | undefined
-  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  fiber: AnyFiber | undefined
   daemon: boolean
   /** Whether another fiber has joined it, and so made its work part of its own. */
   joined: boolean
@@ -88,7 +89,7 @@ const currentBatch: FiberRef.FiberRef<unknown> = globalValue(
  *
  * @internal
  */
-export const batchIn = (fiber: Fiber.RuntimeFiber<unknown, unknown>): unknown => fiber.getFiberRef(currentBatch)
+export const batchIn = (fiber: AnyFiber): unknown => fiber.getFiberRef(currentBatch)
 
 /** @internal */
 export const inBatch = <A, E, R>(self: Effect.Effect<A, E, R>, batch: unknown): Effect.Effect<A, E, R> =>
@@ -104,7 +105,7 @@ const unsupervised = globalValue(
 )
 
 /** @internal */
-export const noteFiber = (fork: Fork, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
+export const noteFiber = (fork: Fork, fiber: AnyFiber): void => {
   if (fork.fiber === undefined && fork.parent !== undefined) {
     fork.fiber = fiber
     fork.daemon = unsupervised.roots.has(fiber)
@@ -114,7 +115,7 @@ export const noteFiber = (fork: Fork, fiber: Fiber.RuntimeFiber<unknown, unknown
 /** @internal */
 export type Fate = "kept" | "failed" | "interrupted" | "running"
 
-const fateOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
+const fateOf = (fiber: AnyFiber): Fate => {
   const exit = fiber.unsafePoll()
   if (exit === null) {
     return "running"
@@ -138,7 +139,7 @@ const fateOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
  *
  * @internal
  */
-export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, unknown>): Fate => {
+export const fateOfBranch = (fork: Fork, settling: AnyFiber): Fate => {
   let below: Fork | undefined
   for (let at: Fork | undefined = fork; at !== undefined; below = at, at = at.parent) {
     if (at.fiber !== undefined && at.fiber !== settling) {
@@ -157,7 +158,7 @@ export const fateOfBranch = (fork: Fork, settling: Fiber.RuntimeFiber<unknown, u
  *
  * @internal
  */
-export const positionOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Position | undefined => {
+export const positionOf = (fiber: AnyFiber): Position | undefined => {
   let position = fiber.getFiberRef(currentPosition)
   // Only for the fiber that entered: one that it forked, and that is late, is to be told so.
   while (position !== undefined && position === position.scope && position.scope.entered && isSettled(position.scope)) {
@@ -199,8 +200,7 @@ const isInside = (scope: Scope, outer: Scope): boolean => {
  *
  * @internal
  */
-export const isInterrupted = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
-  !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+export const isInterrupted = (fiber: AnyFiber): boolean => !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
 
 /** @internal */
 export const locally = <A, E, R>(
@@ -209,66 +209,62 @@ export const locally = <A, E, R>(
 ): Effect.Effect<A, E, R> => Effect.locally(self, currentPosition, position)
 
 /**
- * Gives the fiber the FiberRefs that it had at some time, at a position and in a context. All at once, because each change
- * of a FiberRef copies all of them. That it was interrupted meanwhile is not forgotten.
+ * Gives the fiber the FiberRefs that it had at some time, but for some of them. That it was interrupted meanwhile is not
+ * forgotten.
  *
  * @internal
  */
-export const standAt = (
-  refs: FiberRefs.FiberRefs,
-  position: Position | undefined,
-  context: Context.Context<never>
-): Effect.Effect<void> =>
-  Effect.updateFiberRefs((id, now) =>
-    FiberRefs.updateManyAs(refs, {
-      entries: [
-        [currentPosition, [[id, position]]],
-        [FiberRef.currentContext, [[id, context]]],
-        [FiberRef.interruptedCause, [[id, FiberRefs.getOrDefault(now, FiberRef.interruptedCause)]]]
-      ]
-    })
-  )
+export const standAs = (fiber: AnyFiber, refs: FiberRefs.FiberRefs, ...updates: ReadonlyArray<RefUpdate>): void => {
+  const interruption: RefUpdate = [FiberRef.interruptedCause, fiber.getFiberRef(FiberRef.interruptedCause)]
+  const isKnown = FiberRefs.getOrDefault(refs, FiberRef.interruptedCause) === interruption[1]
+  const all = isKnown ? updates : [...updates, interruption]
+  setRefs(fiber, all.length === 0 ? refs : updated(refs, fiber, all))
+}
+
+/** What makes a fiber stand at a position. @internal */
+export const standing = (position: Position | undefined): RefUpdate => [currentPosition, position]
 
 /**
- * The way back to where the fiber stands now, with the FiberRefs that it has now.
- *
- * @internal
- */
-export const standBack = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> =>
-  standAt(fiber.getFiberRefs(), fiber.getFiberRef(currentPosition), fiber.currentContext)
-
-/**
- * The FiberRefs of a fiber, which are another object after each change. `getFiberRefs` gives a new object each time; where
- * the field behind it is not there, no two are the same, which costs only time.
- *
- * @internal
- */
-export const refsOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): unknown =>
-  "_fiberRefs" in fiber ? fiber._fiberRefs : {}
-
-/**
- * Gives the exit of an Effect that runs in a scope. Only for an uninterruptible region, of which the Effect may restore
- * what it likes: cheaper there than `Effect.locally`, which is a bracket.
+ * Gives the exit of an Effect that runs in a scope, and with other FiberRefs set as asked. Only for an uninterruptible
+ * region, of which the Effect may restore what it likes: cheaper there than `Effect.locally`, which is a bracket.
  *
  * @internal
  */
 export const exitWithin = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  scope: Scope
+  fiber: AnyFiber,
+  scope: Scope,
+  ...also: ReadonlyArray<RefUpdate>
 ): Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>> => {
-  const before = fiber.getFiberRef(currentPosition)
-  const ran = Effect.flatMap(
-    FiberRef.set(currentPosition, scope),
-    () =>
-      Effect.flatMap(
-        Effect.exit(self),
-        (exit) => Effect.flatMap(FiberRef.set(currentPosition, before), () => Effect.succeed(exit))
-      )
-  )
+  const ran = Effect.suspend(() => {
+    const back = change(fiber, [standing(scope), ...also])
+    const ended = (exit: Exit.Exit<A, E>) => {
+      back()
+      return Effect.succeed(exit)
+    }
+    return Effect.matchCauseEffect(self, {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      onSuccess: (value) => ended(Exit.succeed(value))
+    })
+  })
   // The marker has a value at run time wherever it is asked for; here it has the one that the requirement means.
   return ran as Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>>
 }
+
+/**
+ * Lets the fiber that runs enter a scope for good: when the scope has settled, the fiber stands where it stood before.
+ *
+ * @internal
+ */
+export const enter = (fiber: AnyFiber, scope: Scope, ...also: ReadonlyArray<RefUpdate>): void => {
+  scope.entered = true
+  scope.enteredFrom = fiber.getFiberRef(currentPosition)
+  setRefs(fiber, updated(refsOf(fiber), fiber, [standing(scope), ...also]))
+}
+
+/** @internal */
+export const leave = (scope: Scope): Effect.Effect<void> =>
+  FiberRef.update(currentPosition, (position) => position === scope ? scope.enteredFrom : position)
 
 /** A fiber that is started at once adds to the stack of whoever starts it: this many may be started inside each other. */
 const maxNesting = 16
@@ -276,81 +272,27 @@ const maxNesting = 16
 let nesting = 0
 
 /**
- * What a FiberRef is to be set to, in a fiber.
- *
- * @internal
- */
-export type RefUpdate = readonly [FiberRef.FiberRef<any>, readonly [readonly [FiberId.Runtime, unknown]]]
-
-/**
- * Lets a fiber enter a scope for good, before it goes on with an Effect: when the scope has settled, the fiber stands where
- * it stood before. Another FiberRef can be set with it.
- *
- * @internal
- */
-export const enterBefore = <A, E, R>(
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  scope: Scope,
-  also: RefUpdate | undefined,
-  self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  scope.entered = true
-  scope.enteredFrom = fiber.getFiberRef(currentPosition)
-  const position: RefUpdate = [currentPosition, [[fiber.id(), scope]]]
-  return updateRefsBefore(fiber, also === undefined ? [position] : [position, also], self)
-}
-
-/** @internal */
-export const enter = (fiber: Fiber.RuntimeFiber<unknown, unknown>, scope: Scope): Effect.Effect<void> =>
-  enterBefore(fiber, scope, undefined, Effect.void)
-
-/**
- * Sets FiberRefs by one copy of all of them. Effect's own operators make one for each, and `Effect.updateFiberRefs` one
- * more: they serve where the methods behind them are not there.
- */
-const updateRefsBefore = <A, E, R>(
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  entries: readonly [RefUpdate, ...ReadonlyArray<RefUpdate>],
-  self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  const refs = refsOf(fiber)
-  if (isFiberRefs(refs) && "setFiberRefs" in fiber && typeof fiber.setFiberRefs === "function") {
-    fiber.setFiberRefs(FiberRefs.updateManyAs(refs, { entries }))
-    return self
-  }
-  return Effect.zipRight(Effect.updateFiberRefs((_, refs) => FiberRefs.updateManyAs(refs, { entries })), self)
-}
-
-const isFiberRefs = (u: unknown): u is FiberRefs.FiberRefs =>
-  typeof u === "object" && u !== null && FiberRefs.FiberRefsSym in u
-
-/** @internal */
-export const leave = (scope: Scope): Effect.Effect<void> =>
-  FiberRef.update(currentPosition, (position) => position === scope ? scope.enteredFrom : position)
-
-/**
- * Starts an Effect at once, in a fiber of its own that stands at a position and is as uninterruptible as the caller. What
+ * Starts an Effect at once, in a fiber of its own that stands at a position and has the flags of the fiber that runs. What
  * needs no waiting has mostly ended when this returns.
  *
  * @internal
  */
-export const startAt = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  position: Position | undefined
-): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> =>
-  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-    // The fiber's context is that of `R`; its type does not say so.
-    const context = fiber.currentContext as Context.Context<R>
-    const runtime = Runtime.make({ context, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
-    // Each change of a FiberRef copies all of them: not where the fiber stands there already.
-    const moving = fiber.getFiberRef(currentPosition) === position ? {} : {
-      updateRefs: (refs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
-        FiberRefs.updateAs(refs, { fiberId, fiberRef: currentPosition, value: position })
-    }
-    nesting++
-    try {
-      return Effect.succeed(Runtime.runFork(runtime, self, { ...moving, immediate: nesting <= maxNesting }))
-    } finally {
-      nesting--
-    }
-  })
+export const startAt = <A, E>(
+  self: Effect.Effect<A, E>,
+  position: Position | undefined,
+  fiber: AnyFiber,
+  runtimeFlags: RuntimeFlags.RuntimeFlags
+): Fiber.RuntimeFiber<A, E> => {
+  const runtime = Runtime.make({ context: fiber.currentContext, runtimeFlags, fiberRefs: refsOf(fiber) })
+  // Each change of a FiberRef copies all of them: not where the fiber stands there already.
+  const moving = fiber.getFiberRef(currentPosition) === position ? {} : {
+    updateRefs: (refs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
+      FiberRefs.updateAs(refs, { fiberId, fiberRef: currentPosition, value: position })
+  }
+  nesting++
+  try {
+    return Runtime.runFork(runtime, self, { ...moving, immediate: nesting <= maxNesting })
+  } finally {
+    nesting--
+  }
+}

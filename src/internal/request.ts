@@ -18,8 +18,9 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import type { FlushError } from "../AirlockError.js"
 import type { AirlockScope, ScopeOptions } from "../AirlockScope.js"
 import { Airlock } from "./airlock.js"
+import type { RefUpdate } from "./fiberRefs.js"
 import { openScope } from "./open.js"
-import { enterBefore, type RefUpdate } from "./position.js"
+import { enter } from "./position.js"
 import type { Scope } from "./scope.js"
 import { failureOf, settle, settleEmpty, type Settlement } from "./settle.js"
 
@@ -104,10 +105,10 @@ const run = <E, R>(
   // time. Elsewhere it is the end of the app below. Whoever comes second finds the scope settled.
   const hook = hooked
     ? hookFor(fiber, scope, (request, response) => settleBefore(scope, options, request, response, undefined))
-    : undefined
+    : []
+  enter(fiber, scope, ...hook)
   // What `R` loses is the marker, which has a value at run time wherever it is asked for.
-  const self = app as HttpApp.Default<E, Exclude<R, AirlockScope>>
-  return enterBefore(fiber, scope, hook, Effect.matchCauseEffect(self, ended))
+  return Effect.matchCauseEffect(app as HttpApp.Default<E, Exclude<R, AirlockScope>>, ended)
 }
 
 const isOf = (scope: Scope, source: unknown): boolean => {
@@ -129,12 +130,12 @@ export const hookFor = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   scope: Scope,
   handler: HttpApp.PreResponseHandler
-): RefUpdate | undefined => {
+): ReadonlyArray<RefUpdate> => {
   for (let at = scope.outer?.scope; at !== undefined; at = at.outer?.scope) {
     if (at.beforeResponse !== undefined && at.requestSource === scope.requestSource) {
       scope.beforeResponse = at.beforeResponse
       at.beforeResponse.push(handler)
-      return undefined
+      return []
     }
   }
   const handlers: Array<HttpApp.PreResponseHandler> = scope.beforeResponse = [handler]
@@ -144,7 +145,7 @@ export const hookFor = (
   const hook: HttpApp.PreResponseHandler = before._tag === "None"
     ? all
     : (request, response) => Effect.flatMap(before.value(request, response), (response) => all(request, response))
-  return [HttpApp.currentPreResponseHandlers, [[fiber.id(), Option.some(hook)]]]
+  return [[HttpApp.currentPreResponseHandlers, Option.some(hook)]]
 }
 
 const innermostFirst = (

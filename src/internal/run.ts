@@ -35,14 +35,17 @@ export const run = (
     const line = new Line(concurrency <= 1 ? [calls] : lanesOf(calls))
     const work = concurrency <= 1
       ? worker(handlers, line, options)
-      : Effect.forEach(Array.from({ length: concurrency }), () => worker(handlers, line, options), {
-        concurrency: "unbounded",
-        discard: true
-      })
-    return Effect.uninterruptible(Effect.map(
-      Effect.exit(Effect.interruptible(work)),
-      (exit) => records.map((record) => record.outcome ?? unattempted(record, exit))
-    ))
+      : Effect.interruptible(Effect.forEach(
+        Array.from({ length: concurrency }),
+        () => Effect.uninterruptible(worker(handlers, line, options)),
+        { concurrency: "unbounded", discard: true }
+      ))
+    const ended = (exit: Exit.Exit<void>) =>
+      Effect.succeed(records.map((record) => record.outcome ?? unattempted(record, exit)))
+    return Effect.uninterruptible(Effect.matchCauseEffect(work, {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      onSuccess: () => ended(Exit.void)
+    }))
   })
 
 const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> => {
@@ -129,6 +132,7 @@ const lanesOf = (calls: ReadonlyArray<Call>): ReadonlyArray<ReadonlyArray<Call>>
   return [...lanes.values()]
 }
 
+/** For an uninterruptible region, which its calls are not. */
 const worker = (handlers: HandlerRegistry, line: Line, options: RunOptions): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
     const seat = new Seat(handlers, fiber, options.executor)
@@ -212,10 +216,10 @@ const attempt = (
   if (timeout === undefined) {
     return seat.run(call, number)
   }
-  const alone = Effect.withFiberRuntime<Outcome>((fiber) => {
+  const alone = Effect.uninterruptible(Effect.withFiberRuntime<Outcome>((fiber) => {
     const seat = new Seat(handlers, fiber, executor)
     return seat.during(Effect.suspend(() => seat.run(call, number)))
-  })
+  }))
   // A handler that does not end when it is interrupted is left to itself.
   return Effect.timeoutTo(Effect.disconnect(alone), {
     duration: timeout,

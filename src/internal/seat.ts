@@ -9,17 +9,19 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import type * as FiberRefs from "effect/FiberRefs"
 import * as EffectScope from "effect/Scope"
 import { DispatchError, InvalidPayloadError, UnknownTaskError } from "../AirlockError.js"
 import type { Executor, Outcome } from "../Executor.js"
 import { withCallersStack } from "./callSite.js"
+import { refsOf } from "./fiberRefs.js"
 import { Batch, type Call, contextOf, intentsOf } from "./gather.js"
 import type { HandlerRegistry, Registration } from "./handlers.js"
 import type { IntentRecord } from "./intent.js"
 import { openRoot } from "./open.js"
 import { issuesOf, isValid } from "./payload.js"
-import { refsOf, standAt, standBack } from "./position.js"
+import { standAs, standing } from "./position.js"
 import type { Scope } from "./scope.js"
 import { giveBack, settle } from "./settle.js"
 import * as tracing from "./tracing.js"
@@ -38,8 +40,7 @@ export class Seat {
   private busy = false
   /** The FiberRefs of the fiber: as it came, and as they are while it is seated. */
   private readonly before: FiberRefs.FiberRefs
-  private seated: unknown
-  private readonly back: Effect.Effect<void>
+  private seated: FiberRefs.FiberRefs | undefined
   private readonly trace: tracing.Trace | undefined
 
   constructor(
@@ -48,8 +49,7 @@ export class Seat {
     /** How what the handlers enqueue leaves. Where none is given: as Airlock was built. */
     private readonly executor: Executor | undefined
   ) {
-    this.before = fiber.getFiberRefs()
-    this.back = standBack(fiber)
+    this.before = refsOf(fiber)
     this.trace = tracing.traceOf(fiber)
   }
 
@@ -61,11 +61,15 @@ export class Seat {
     if (this.registration === registration && this.scope?.cascade?.outer === call.cascade && this.isUnused()) {
       return this.call(registration, call, attempt)
     }
-    return Effect.zipRight(
-      Effect.uninterruptible(this.take(registration, call)),
+    const begun = Effect.flatMap(EffectScope.make(), (finalizers) => {
       // Its Layer may have closed meanwhile; from here on, until it counts as running, nothing can come between.
-      Effect.suspend(() => registration.gone ? this.unknown(call) : this.call(registration, call, attempt))
-    )
+      if (registration.gone) {
+        return this.unknown(call)
+      }
+      this.take(registration, call, finalizers)
+      return this.call(registration, call, attempt)
+    })
+    return this.scope === undefined ? begun : Effect.zipRight(Effect.uninterruptible(this.leave(Exit.void)), begun)
   }
 
   private unknown(call: Call): Effect.Effect<Outcome> {
@@ -73,11 +77,20 @@ export class Seat {
     return Effect.succeed(Exit.fail(new UnknownTaskError({ task, known: this.handlers.names })))
   }
 
-  /** Whether the work ends or is interrupted, the seat is left, and the fiber stands where it stood. */
+  /**
+   * Whether the work ends or is interrupted, the seat is left, and the fiber stands where it stood. Only for an
+   * uninterruptible region, which the work is not.
+   */
   during<A>(work: Effect.Effect<A>): Effect.Effect<A> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.onExit(restore(work), (exit) => Effect.zipRight(this.leave(Exit.asVoid(exit)), this.back))
-    )
+    const left = (exit: Exit.Exit<A>) =>
+      Effect.flatMap(this.leave(Exit.asVoid(exit)), () => {
+        standAs(this.fiber, this.before)
+        return exit
+      })
+    return Effect.matchCauseEffect(Effect.interruptible(work), {
+      onFailure: (cause) => left(Exit.failCause(cause)),
+      onSuccess: (value) => left(Exit.succeed(value))
+    })
   }
 
   private call(registration: Registration, call: Call, attempt: number): Effect.Effect<Outcome> {
@@ -126,30 +139,22 @@ export class Seat {
       hasNoFinalizers(finalizers) && this.seated === refsOf(this.fiber)
   }
 
-  private take(registration: Registration, { cascade }: Call): Effect.Effect<void> {
-    return Effect.zipRight(
-      this.leave(Exit.void),
-      Effect.flatMap(EffectScope.make(), (finalizers) => {
-        const scope = openRoot(this.handlers.airlock(), registration.context, undefined, {
-          name: `handler of ${registration.task}`,
-          ...(this.executor === undefined ? {} : { executor: this.executor })
-        })
-        scope.cascade = {
-          task: registration.task,
-          depth: cascade === undefined ? 1 : cascade.depth + 1,
-          outer: cascade
-        }
-        this.registration = registration
-        this.scope = scope
-        this.finalizers = finalizers
-        return Effect.map(
-          standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),
-          () => {
-            this.seated = refsOf(this.fiber)
-          }
-        )
-      })
-    )
+  private take(registration: Registration, { cascade }: Call, finalizers: EffectScope.CloseableScope): void {
+    const scope = openRoot(this.handlers.airlock(), registration.context, undefined, {
+      name: `handler of ${registration.task}`,
+      ...(this.executor === undefined ? {} : { executor: this.executor })
+    })
+    scope.cascade = {
+      task: registration.task,
+      depth: cascade === undefined ? 1 : cascade.depth + 1,
+      outer: cascade
+    }
+    this.registration = registration
+    this.scope = scope
+    this.finalizers = finalizers
+    const context = Context.add(registration.context, EffectScope.Scope, finalizers)
+    standAs(this.fiber, this.before, standing(scope), [FiberRef.currentContext, context])
+    this.seated = refsOf(this.fiber)
   }
 
   /** Closes what the last handler had: its resources first, then its intents leave, or are gone. */

@@ -90,17 +90,19 @@ export const settle = (
     const size = scope.buffer.length
     const since = report.now(fiber)
     report.enqueued(scope)
-    const settling = Effect.suspend(() => steps(scope, exit, how, fiber)).pipe(
-      Effect.catchAllCause((cause) =>
-        Effect.as(discardParked(scope, stillIn(scope)), settled("discarded", [], Cause.die(Cause.squash(cause))))
-      ),
-      Effect.flatMap((settlement) => closeExecutor(scope, settlement)),
-      Effect.map((settlement) => {
-        report.settled(fiber, size, since, settlement.failures)
-        return settlement.failures.length === 0 ? settlement : { ...settlement, isLost: losesAny(scope, settlement) }
-      })
-    )
-    return Effect.map(tracing.flush(settling, fiber, scope), (settlement) => finish(scope, settlement))
+    const end = (settlement: Settlement) => {
+      report.settled(fiber, size, since, settlement.failures)
+      const isLost = settlement.failures.length > 0 && losesAny(scope, settlement)
+      return Effect.succeed(finish(scope, isLost ? { ...settlement, isLost } : settlement))
+    }
+    const settling = Effect.matchCauseEffect(Effect.suspend(() => steps(scope, exit, how, fiber)), {
+      onFailure: (cause) =>
+        Effect.flatMap(discardParked(scope, stillIn(scope)), () =>
+          closeExecutor(scope, settled("discarded", [], Cause.die(Cause.squash(cause))), end)),
+      onSuccess: (settlement) =>
+        closeExecutor(scope, settlement, end)
+    })
+    return tracing.flush(settling, fiber, scope)
   })
 
 /** What no scope around has taken over. */
@@ -118,19 +120,28 @@ const losesAny = (scope: Scope, { failures }: Settlement): boolean => {
 }
 
 /** An executor that keeps account of the scope says what it did not know before. */
-const closeExecutor = (scope: Scope, settlement: Settlement): Effect.Effect<Settlement> => {
+const closeExecutor = (
+  scope: Scope,
+  settlement: Settlement,
+  end: (settlement: Settlement) => Effect.Effect<Settlement>
+): Effect.Effect<Settlement> => {
   const { airlock, dispatchTimeout, executor, outer } = scope
   if (outer !== undefined || executor.close === undefined) {
-    return Effect.succeed(settlement)
+    return end(settlement)
   }
   const what = `The executor "${executor.name}"`
   const closed = Effect.suspend(() => executor.close!(airlock.handlers))
-  return Effect.map(
+  return Effect.flatMap(
     bounded(closed, undefined, what, dispatchTimeout),
     ({ exit, timeout }) =>
-      exit !== undefined && Exit.isSuccess(exit)
-        ? { ...settlement, failures: [...settlement.failures, ...exit.value] }
-        : { ...settlement, defect: Cause.parallel(settlement.defect, Cause.die(timeout ?? Cause.squash(exit!.cause))) }
+      end(
+        exit !== undefined && Exit.isSuccess(exit)
+          ? { ...settlement, failures: [...settlement.failures, ...exit.value] }
+          : {
+            ...settlement,
+            defect: Cause.parallel(settlement.defect, Cause.die(timeout ?? Cause.squash(exit!.cause)))
+          }
+      )
   )
 }
 

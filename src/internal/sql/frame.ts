@@ -262,11 +262,7 @@ const exitOf = <A, E, R>(
   const body = frame.parent === undefined && frame.scope.executor.transactional !== undefined
     ? Effect.zipLeft(self, parkIn(frame, fiber))
     : self
-  // Cheaper than `Effect.locally`, which is a bracket: nothing interrupts what is not the body.
-  return FiberRef.set(FiberRef.currentContext, context).pipe(
-    Effect.zipRight(exitWithin(body, fiber, frame.scope)),
-    Effect.zipLeft(FiberRef.set(FiberRef.currentContext, around))
-  )
+  return exitWithin(body, fiber, frame.scope, [FiberRef.currentContext, context])
 }
 
 const parkIn = (frame: SqlFrame, fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void, SqlError> =>
