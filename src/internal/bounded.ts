@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { SettleTimeoutError } from "../AirlockError.js"
+import { flatMapExit } from "./flatMapExit.js"
 import { type Position, startAt } from "./position.js"
 
 /** How long what is interrupted at its limit may still take to answer. */
@@ -50,8 +51,8 @@ export const bounded = <A, E, R>(
       return waiting
     }
     const cut = options.onInterruption === "ask" ? answerWithin(fiber, grace) : Effect.succeed(undefined)
-    return Effect.flatMap(
-      Effect.exit(Effect.interruptible(waiting)),
+    return flatMapExit(
+      Effect.interruptible(waiting),
       (waited): Effect.Effect<Bounded<A, E>> =>
         waited._tag === "Success"
           ? waited

@@ -15,6 +15,7 @@ import * as Runtime from "effect/Runtime"
 import type * as RuntimeFlags from "effect/RuntimeFlags"
 import type { AirlockScope } from "../AirlockScope.js"
 import { type AnyFiber, change, refsOf, type RefUpdate, setRefs, updated } from "./fiberRefs.js"
+import { flatMapExit } from "./flatMapExit.js"
 import { type PolicyChain, rebaseLocal } from "./policyChain.js"
 import type { Scope } from "./scope.js"
 
@@ -238,13 +239,9 @@ export const exitWithin = <A, E, R>(
 ): Effect.Effect<Exit.Exit<A, E>, never, Exclude<R, AirlockScope>> => {
   const ran = Effect.suspend(() => {
     const back = change(fiber, [standing(scope), ...also])
-    const ended = (exit: Exit.Exit<A, E>) => {
+    return flatMapExit(self, (exit) => {
       back()
       return Effect.succeed(exit)
-    }
-    return Effect.matchCauseEffect(self, {
-      onFailure: (cause) => ended(Exit.failCause(cause)),
-      onSuccess: (value) => ended(Exit.succeed(value))
     })
   })
   // The marker has a value at run time wherever it is asked for; here it has the one that the requirement means.

@@ -14,6 +14,8 @@ import { DispatchError, NotAttemptedError, SettleTimeoutError } from "../Airlock
 import type { DispatchReason, Outcome, RunOptions } from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import { breathe } from "./breathe.js"
+import type { AnyFiber } from "./fiberRefs.js"
+import { flatMapExit } from "./flatMapExit.js"
 import { Batch, type Call, intentsOf } from "./gather.js"
 import type { HandlerRegistry } from "./handlers.js"
 import type { IntentRecord } from "./intent.js"
@@ -25,7 +27,7 @@ export const run = (
   intents: ReadonlyArray<Intent>,
   options: RunOptions
 ): Effect.Effect<ReadonlyArray<Outcome>> =>
-  Effect.suspend(() => {
+  Effect.uninterruptible(Effect.withFiberRuntime((fiber) => {
     const records = recordsOf(intents)
     const calls = handlers.calls(records)
     const concurrency = Math.min(
@@ -33,20 +35,18 @@ export const run = (
       calls.length
     )
     const line = new Line(concurrency <= 1 ? [calls] : lanesOf(calls))
-    const work = concurrency <= 1
-      ? worker(handlers, line, options)
-      : Effect.interruptible(Effect.forEach(
-        Array.from({ length: concurrency }),
-        () => Effect.uninterruptible(worker(handlers, line, options)),
-        { concurrency: "unbounded", discard: true }
-      ))
     const ended = (exit: Exit.Exit<void>) =>
       Effect.succeed(records.map((record) => record.outcome ?? unattempted(record, exit)))
-    return Effect.uninterruptible(Effect.matchCauseEffect(work, {
-      onFailure: (cause) => ended(Exit.failCause(cause)),
-      onSuccess: () => ended(Exit.void)
-    }))
-  })
+    if (concurrency <= 1) {
+      return work(handlers, line, options, fiber, ended)
+    }
+    const workers = Effect.forEach(
+      Array.from({ length: concurrency }),
+      () => Effect.uninterruptible(Effect.withFiberRuntime((fiber) => work(handlers, line, options, fiber, identity))),
+      { concurrency: "unbounded", discard: true }
+    )
+    return flatMapExit(Effect.interruptible(workers), ended)
+  }))
 
 const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> => {
   for (const intent of intents) {
@@ -132,32 +132,38 @@ const lanesOf = (calls: ReadonlyArray<Call>): ReadonlyArray<ReadonlyArray<Call>>
   return [...lanes.values()]
 }
 
-/** For an uninterruptible region, which its calls are not. */
-const worker = (handlers: HandlerRegistry, line: Line, options: RunOptions): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
-    const seat = new Seat(handlers, fiber, options.executor)
-    const take = line.taker()
-    const first = options.attempt ?? 1
-    let call = take()
-    let count = 0
-    const begin = () =>
-      options.retry === undefined
-        ? attempt(handlers, seat, call!, options, first)
-        : retried(handlers, seat, call!, options, first, options.retry)
-    return seat.during(Effect.whileLoop({
-      while: () => call !== undefined,
-      body: () => (++count & 0xff) === 0 ? Effect.flatMap(breathe, begin) : begin(),
-      step: (outcome: Outcome) => {
-        if (options.retry === undefined) {
-          note(call!, outcome)
-        }
-        if (options.failFast === true && Exit.isFailure(outcome)) {
-          line.stop()
-        }
-        call = take()
+/** What one worker does. For an uninterruptible region, which its calls are not. */
+const work = <A>(
+  handlers: HandlerRegistry,
+  line: Line,
+  options: RunOptions,
+  fiber: AnyFiber,
+  ended: (exit: Exit.Exit<void>) => Effect.Effect<A>
+): Effect.Effect<A> => {
+  const seat = new Seat(handlers, fiber, options.executor)
+  const take = line.taker()
+  const first = options.attempt ?? 1
+  let call = take()
+  let count = 0
+  const begin = () =>
+    options.retry === undefined
+      ? attempt(handlers, seat, call!, options, first)
+      : retried(handlers, seat, call!, options, first, options.retry)
+  const calls = Effect.whileLoop({
+    while: () => call !== undefined,
+    body: () => (++count & 0xff) === 0 ? Effect.flatMap(breathe, begin) : begin(),
+    step: (outcome: Outcome) => {
+      if (options.retry === undefined) {
+        note(call!, outcome)
       }
-    }))
+      if (options.failFast === true && Exit.isFailure(outcome)) {
+        line.stop()
+      }
+      call = take()
+    }
   })
+  return seat.during(calls, ended)
+}
 
 const note = (call: Call, outcome: Outcome): void => {
   if (call instanceof Batch) {
@@ -218,7 +224,7 @@ const attempt = (
   }
   const alone = Effect.uninterruptible(Effect.withFiberRuntime<Outcome>((fiber) => {
     const seat = new Seat(handlers, fiber, executor)
-    return seat.during(Effect.suspend(() => seat.run(call, number)))
+    return seat.during(Effect.suspend(() => seat.run(call, number)), identity)
   }))
   // A handler that does not end when it is interrupted is left to itself.
   return Effect.timeoutTo(Effect.disconnect(alone), {

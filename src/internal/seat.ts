@@ -16,6 +16,7 @@ import { DispatchError, InvalidPayloadError, UnknownTaskError } from "../Airlock
 import type { Executor, Outcome } from "../Executor.js"
 import { withCallersStack } from "./callSite.js"
 import { refsOf } from "./fiberRefs.js"
+import { flatMapExit } from "./flatMapExit.js"
 import { Batch, type Call, contextOf, intentsOf } from "./gather.js"
 import type { HandlerRegistry, Registration } from "./handlers.js"
 import type { IntentRecord } from "./intent.js"
@@ -81,16 +82,12 @@ export class Seat {
    * Whether the work ends or is interrupted, the seat is left, and the fiber stands where it stood. Only for an
    * uninterruptible region, which the work is not.
    */
-  during<A>(work: Effect.Effect<A>): Effect.Effect<A> {
-    const left = (exit: Exit.Exit<A>) =>
+  during<A, B>(work: Effect.Effect<A>, ended: (exit: Exit.Exit<A>) => Effect.Effect<B>): Effect.Effect<B> {
+    return flatMapExit(Effect.interruptible(work), (exit) =>
       Effect.flatMap(this.leave(Exit.asVoid(exit)), () => {
         standAs(this.fiber, this.before)
-        return exit
-      })
-    return Effect.matchCauseEffect(Effect.interruptible(work), {
-      onFailure: (cause) => left(Exit.failCause(cause)),
-      onSuccess: (value) => left(Exit.succeed(value))
-    })
+        return ended(exit)
+      }))
   }
 
   private call(registration: Registration, call: Call, attempt: number): Effect.Effect<Outcome> {

@@ -213,7 +213,7 @@ const steps = (
   const isPlain = aside.length === 0 && scope.outer === undefined && scope.options.approve === undefined
   if (isPlain && flush && !interrupted() && !needDecision(kept)) {
     // The short way of most scopes.
-    return Effect.map(dispatch(scope, kept, fiber), (failures) => settled("flushed", failures))
+    return dispatch(scope, kept, [], fiber)
   }
   return Effect.gen(function*() {
     yield* reportAside(scope, aside)
@@ -251,7 +251,7 @@ const steps = (
       yield* report.disapproved(scope, allowed)
       return settled("discarded", refused)
     }
-    return settled("flushed", [...refused, ...(yield* dispatch(scope, allowed, fiber))])
+    return yield* dispatch(scope, allowed, refused, fiber)
   })
 }
 
@@ -362,26 +362,27 @@ const offerToAncestors = Effect.fnUntraced(function*(
 const dispatch = (
   scope: Scope,
   intents: ReadonlyArray<IntentRecord>,
+  refused: ReadonlyArray<FlushFailure>,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
-): Effect.Effect<ReadonlyArray<FlushFailure>> => {
+): Effect.Effect<Settlement> => {
   const { airlock, dispatchTimeout, executor } = scope
+  if (intents.length === 0) {
+    return Effect.succeed(settled("flushed", refused))
+  }
   if (executor.transactional !== undefined && haveLeft(intents)) {
     return Effect.map(tellLeft(scope, intents), () => {
       report.dispatched(fiber, intents, [])
-      return []
+      return settled("flushed", refused)
     })
   }
-  return intents.length === 0 ? Effect.succeed([]) : Effect.map(
-    dispatchWithin(executor, intents, airlock.handlers, dispatchTimeout),
-    (undispatched) => {
-      const failures = undispatched.map(({ index, reason }): FlushFailure => {
-        const { id, task } = intents[index]!
-        return { intentId: id, task: task.name, reason }
-      })
-      report.dispatched(fiber, intents, failures)
-      return failures
-    }
-  )
+  return Effect.map(dispatchWithin(executor, intents, airlock.handlers, dispatchTimeout), (undispatched) => {
+    const failures = undispatched.map(({ index, reason }): FlushFailure => {
+      const { id, task } = intents[index]!
+      return { intentId: id, task: task.name, reason }
+    })
+    report.dispatched(fiber, intents, failures)
+    return settled("flushed", [...refused, ...failures])
+  })
 }
 
 const failAll = (

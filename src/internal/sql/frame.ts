@@ -22,11 +22,13 @@ import { type CommitUnknownError, type FlushError, ForeignTransactionError } fro
 import type { AirlockScope, ScopeOptions } from "../../AirlockScope.js"
 import type { AirlockService } from "../airlock.js"
 import { withCallersStack } from "../callSite.js"
+import { type AnyFiber, change } from "../fiberRefs.js"
+import { flatMapExit } from "../flatMapExit.js"
 import { openScope } from "../open.js"
 import { park, unpark } from "../park.js"
 import { exitWithin, positionOf } from "../position.js"
 import type { Scope } from "../scope.js"
-import { failureOf, giveBack, settle } from "../settle.js"
+import { failureOf, giveBack, settle, settleEmpty } from "../settle.js"
 import { type Frame, FrameKey, isAround, transactionIn } from "../transactionConnection.js"
 import { type Dialect, run } from "./dialect.js"
 import { type RollbackHook, runRollbackHooks } from "./rollbackHooks.js"
@@ -132,25 +134,35 @@ const inTransaction = <A, E, R>(
       })
     }
     const transaction = withSpan(database, (fiber, span) =>
-      withReserved(database.client, (driver) =>
-        Effect.flatMap(run(driver, "BEGIN"), () => begun(fiber, span, driver))))
-    return Effect.flatMap(Effect.exit(transaction), (exit) =>
+      withReserved(database.client, fiber, (driver) =>
+        Effect.flatMap(run(driver, "BEGIN"), () =>
+          begun(fiber, span, driver))))
+    return flatMapExit(transaction, (exit) =>
       frame === undefined
         ? exit
         : Effect.flatMap(settleCommitted(frame, exit, typed), (given) =>
-          Effect.zipRight(runRollbackHooks(frame!.rollbackHooks, database.airlock), given)))
+          frame!.rollbackHooks.length === 0
+            ? given
+            : Effect.zipRight(runRollbackHooks(frame!.rollbackHooks, database.airlock), given)))
   })
 
 /** As `Effect.scoped` does, but for the scope in the context, which is none of the body's. */
 const withReserved = <A, E, R>(
   client: SqlClient,
+  fiber: AnyFiber,
   use: (driver: Connection) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError, R> =>
-  Effect.flatMap(EffectScope.make(), (reservation) =>
-    Effect.flatMap(
-      Effect.exit(Effect.flatMap(EffectScope.extend(client.reserve, reservation), use)),
-      (exit) => Effect.zipRight(EffectScope.close(reservation, exit), exit)
-    ))
+  Effect.flatMap(EffectScope.make(), (reservation) => {
+    const context = Context.add(fiber.currentContext, EffectScope.Scope, reservation)
+    const back = change(fiber, [[FiberRef.currentContext, context]])
+    // What it needs is in that context, which its type does not show.
+    const reserved = flatMapExit(client.reserve as Effect.Effect<Connection, SqlError>, (exit) => {
+      back()
+      return exit
+    })
+    return flatMapExit(Effect.flatMap(reserved, use), (exit) =>
+      Effect.zipRight(EffectScope.close(reservation, exit), exit))
+  })
 
 const commit = (frame: SqlFrame, typed: boolean): Effect.Effect<void, SqlError | CommitUnknownError> => {
   const { connection } = frame
@@ -184,6 +196,9 @@ const settleCommitted = <A, E>(
   exit: Exit.Exit<A, E>,
   typed: boolean
 ): Effect.Effect<Exit.Exit<A, E | FlushError>> => {
+  if (settleEmpty(scope, Exit.isSuccess(exit)) !== undefined) {
+    return Effect.succeed(exit)
+  }
   const settled = settle(scope, exit, { byExitAlone: true })
   return Effect.flatMap(Exit.isSuccess(exit) ? settled : Effect.zipRight(unpark(scope), settled), (settlement) => {
     const flush = failureOf(scope, exit, settlement)
