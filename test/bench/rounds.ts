@@ -1,6 +1,10 @@
 /**
  * Alternating rounds: each contestant once a round, in an order that turns from round to round, so that what the machine
  * does meanwhile hits all of them alike. What counts is the ratio of the medians; the times themselves are noise.
+ *
+ * In between the young generation is collected, so that nobody pays for the garbage of the one before. Not all of it: a
+ * full collection also throws away optimised code whose objects have died (`--trace-deopt` shows some 50 functions a
+ * time), and what is measured then is mostly how fast the engine compiles.
  */
 import { Effect } from "effect"
 
@@ -21,7 +25,7 @@ export const rounds = (contestants: Contestants, options: { readonly rounds: num
     for (let round = -options.warmup; round < options.rounds; round++) {
       for (let i = 0; i < names.length; i++) {
         const name = names[(i + round + options.warmup) % names.length]!
-        globalThis.gc?.()
+        globalThis.gc?.({ type: "minor" })
         const started = performance.now()
         const result = yield* contestants[name]!
         const millis = typeof result === "number" ? result : performance.now() - started

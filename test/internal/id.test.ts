@@ -14,6 +14,12 @@ describe("ids", () => {
     expect([...ids].sort()).toEqual(ids)
   })
 
+  it("differ in their random bits from one millisecond to the next", () => {
+    const tails = Array.from({ length: 1000 }, (_, i) => makeId(4_102_444_900_000 + i).slice(-12))
+    expect(new Set(tails).size).toBe(tails.length)
+    expect(tails.every((tail) => /^[0-9a-f]{12}$/.test(tail))).toBe(true)
+  })
+
   it("stay sorted when the clock goes back", () => {
     const first = makeId(4_102_444_800_002)
     const second = makeId(1)

@@ -465,9 +465,33 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "a handler sees the context of whoever enqueued",
     file: "src/internal/seat.ts",
-    from: "standAt(this.before, scope, Context.add(registration.context, EffectScope.Scope, finalizers)),",
+    from: "const context = Context.add(registration.context, EffectScope.Scope, finalizers)",
     to:
-      "standAt(this.before, scope, Context.merge(this.fiber.currentContext, Context.add(registration.context, EffectScope.Scope, finalizers))),"
+      "const context = Context.merge(this.fiber.currentContext, Context.add(registration.context, EffectScope.Scope, finalizers))"
+  },
+  {
+    breaks: "FiberRefs that a body set are undone when its scope ends",
+    file: "src/internal/fiberRefs.ts",
+    from: "const back = now === changed",
+    to: "const back = now !== undefined"
+  },
+  {
+    breaks: "FiberRefs: a fiber that is joined does not know what it had from its parent",
+    file: "src/internal/fiberRefs.ts",
+    from: "...stack[0][0] === id ? stack.slice(1) : stack]",
+    to: "]"
+  },
+  {
+    breaks: "a fiber that ran handlers forgets that it was interrupted meanwhile",
+    file: "src/internal/position.ts",
+    from: "const all = isKnown ? updates : [...updates, interruption]",
+    to: "const all = updates"
+  },
+  {
+    breaks: "ids of many milliseconds have the same random bits",
+    file: "src/internal/id.ts",
+    from: "if (state.drawn === random.length) {",
+    to: "state.drawn = 0\n  if (random[0] === 0) {"
   },
   {
     breaks: "a handler's resources are left to the next one",

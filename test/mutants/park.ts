@@ -83,8 +83,8 @@ export const park: ReadonlyArray<Mutant> = [
   {
     breaks: "outbox: a hook that throws leaves what is held",
     file: "src/internal/settle.ts",
-    from: "Effect.as(discardParked(scope, stillIn(scope)), settled(",
-    to: "Effect.as(Effect.void, settled("
+    from: "Effect.flatMap(discardParked(scope, stillIn(scope)), () =>",
+    to: "Effect.flatMap(Effect.void, () =>"
   },
   {
     breaks: "outbox: an interruption that waits puts a discard off",
