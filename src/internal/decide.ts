@@ -86,9 +86,15 @@ export const askOnEnqueue = (
   )
 }
 
-/** @internal */
+/**
+ * Whether some of these may be dropped. What was asked before the COMMIT of a transaction is not asked again.
+ *
+ * @internal
+ */
 export const needDecision = (intents: ReadonlyArray<IntentRecord>): boolean =>
-  intents.some(({ durable, policies }) => policies?.allows === true || durable?.verdict !== undefined)
+  intents.some(({ durable, policies }) =>
+    durable?.verdict === undefined ? policies?.allows === true : durable.verdict.decision !== "dispatch"
+  )
 
 /**
  * Gives the verdict on each intent, in order; fails if a policy failed, died or took too long, which decides nothing. An
@@ -139,7 +145,6 @@ const evaluate = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord
   // By place in the chain, not by policy: one that holds at two places keeps two states.
   const deciders = new Map<PolicyChain, Policy.Decide<unknown>>()
   for (const intent of intents) {
-    // What was asked before the COMMIT of a transaction is not asked again.
     let verdict = intent.durable?.verdict
     for (let at = intent.policies; at !== undefined && verdict === undefined; at = at.outer) {
       if (at.policy.allows === undefined) {

@@ -47,9 +47,10 @@ export const enqueue = <Name extends string, Payload extends Schema.Schema.Any>(
 ): Effect.Effect<IntentId, never, AirlockScope> => {
   const valid = isValid(task, payload)
   // The caller is on the stack only now, before the Effect runs; and a stack is too dear to take where all seems well.
-  const site = valid && seemsWell() ? undefined : callSite(enqueue)
+  const foreseen = valid ? foresee(task, payload, options) : undefined
+  const site = foreseen === undefined ? callSite(enqueue) : undefined
   return valid
-    ? offer(task, payload, options, site, undefined)
+    ? offer(task, payload, options, site, undefined, foreseen?.encoded)
     : Effect.suspend(() => misuse(new InvalidPayloadError({ ...at(task, site), issues: issuesOf(task, payload) })))
 }
 
@@ -62,7 +63,7 @@ export const enqueueEffect = <A, E, R>(
   const site = callSite(enqueueEffect)
   return Effect.withFiberRuntime((fiber) => {
     const task: Task.Any = { name, payloadSchema: Schema.Void }
-    return offer(task, undefined, options, site, closureOf(effect, fiber.currentContext))
+    return offer(task, undefined, options, site, closureOf(effect, fiber.currentContext), undefined)
   })
 }
 
@@ -81,7 +82,9 @@ const offer = (
   payload: unknown,
   options: EnqueueOptions,
   site: string | undefined,
-  closure: Closure | undefined
+  closure: Closure | undefined,
+  /** The payload, where it was encoded already. */
+  encoded: string | undefined
 ): Effect.Effect<IntentId, never, AirlockScope> =>
   Effect.withFiberRuntime((fiber) => {
     const position = positionOf(fiber)
@@ -119,15 +122,16 @@ const offer = (
           PolicyViolation: ({ policy, reason }) => misuse(new PolicyViolation({ ...at(task, site), policy, reason })),
           SettleTimeoutError: (error) => misuse(error)
         }),
-        Effect.zipRight(Effect.suspend(() => accept(scope, intent, site, fiber)))
+        Effect.zipRight(Effect.suspend(() => accept(scope, intent, site, encoded, fiber)))
       )
-      : accept(scope, intent, site, fiber)
+      : accept(scope, intent, site, encoded, fiber)
   })
 
 const accept = (
   scope: Scope,
   intent: IntentRecord,
   site: string | undefined,
+  encoded: string | undefined,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): Effect.Effect<IntentId> => {
   const { buffer, cascade } = scope
@@ -148,9 +152,21 @@ const accept = (
     return misuse(new CascadeTooDeepError({ ...at(intent.task, site), chain, limit: scope.maxCascade }))
   }
   if (isDurable || (scope.maxPayloadBytes !== Infinity && intent.closure === undefined)) {
-    const refusal = encodeInto(intent, scope, isDurable, site)
-    if (refusal !== undefined) {
-      return misuse(refusal)
+    const wrong = isDurable ? issuesOfOptions(intent.options) : []
+    if (wrong.length > 0) {
+      return misuse(new InvalidPayloadError({ ...at(intent.task, site), issues: wrong }))
+    }
+    const text = encoded ?? encodedOr(intent.task, intent.payload)
+    if (typeof text !== "string") {
+      return misuse(new InvalidPayloadError({ ...at(intent.task, site), issues: text }))
+    }
+    const limit = scope.maxPayloadBytes
+    const bytes = limit === Infinity ? 0 : bytesOf(text)
+    if (bytes > limit) {
+      return misuse(new PayloadTooLargeError({ ...at(intent.task, site), bytes, limit }))
+    }
+    if (isDurable) {
+      intent.durable = { encoded: text, verdict: undefined, parked: undefined }
     }
   }
   buffer.push(intent)
@@ -161,32 +177,20 @@ const accept = (
 }
 
 /** What is kept elsewhere is encoded now: its payload may change, and it is here that someone can be told of a fault. */
-const encodeInto = (intent: IntentRecord, scope: Scope, keep: boolean, site: string | undefined) => {
-  const wrong = keep ? issuesOfOptions(intent.options) : []
-  if (wrong.length > 0) {
-    return new InvalidPayloadError({ ...at(intent.task, site), issues: wrong })
-  }
-  let encoded: string
+const encodedOr = (task: Task.Any, payload: unknown): string | ReadonlyArray<string> => {
   try {
-    encoded = encode(intent.task, intent.payload)
+    return encode(task, payload)
   } catch (error) {
-    const issues = [`payload: cannot be encoded (${error instanceof Error ? error.name : "its Schema threw"})`]
-    return new InvalidPayloadError({ ...at(intent.task, site), issues })
+    return [`payload: cannot be encoded (${error instanceof Error ? error.name : "its Schema threw"})`]
   }
-  const bytes = scope.maxPayloadBytes === Infinity ? 0 : bytesOf(encoded)
-  if (bytes > scope.maxPayloadBytes) {
-    return new PayloadTooLargeError({ ...at(intent.task, site), bytes, limit: scope.maxPayloadBytes })
-  }
-  if (keep) {
-    intent.durable = { encoded, verdict: undefined, parked: undefined }
-  }
-  return undefined
 }
 
 /** What would be kept as something else, or not at all. */
-const issuesOfOptions = (
-  { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt }: EnqueueOptions
-): ReadonlyArray<string> => {
+const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> => {
+  if (options === noOptions) {
+    return []
+  }
+  const { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt } = options
   const issues: Array<string> = []
   const expect = (isSo: boolean, what: string) => isSo ? undefined : issues.push(`options.${what}`)
   expect(delay === undefined || Duration.isFinite(Duration.decode(delay)), "delay: expected a finite duration")
@@ -224,21 +228,33 @@ const at = (task: Task.Any, site: string | undefined) =>
 
 const misuse = (error: Error & { readonly site?: string }): Effect.Effect<never> => Effect.die(withCallersStack(error))
 
-/** Whether an enqueue that ran now, in the fiber that calls, would be accepted without a question. */
-const seemsWell = (): boolean => {
+interface Foreseen {
+  readonly encoded: string | undefined
+}
+
+const nothingToEncode: Foreseen = { encoded: undefined }
+
+/** What an enqueue would need that ran now, in the fiber that calls; nothing is foreseen where it would not be accepted. */
+const foresee = (task: Task.Any, payload: unknown, options: EnqueueOptions): Foreseen | undefined => {
   const current = Fiber.getCurrentFiber()
   if (current._tag === "None") {
-    return false
+    return undefined
   }
   const position = positionOf(current.value)
   const scope = position?.scope
   if (
     position === undefined || scope === undefined || scope.state !== "open" || position.policies?.onEnqueue === true ||
-    scope.cascade !== undefined || scope.maxPayloadBytes !== Infinity || scope.executor.transactional !== undefined
+    scope.cascade !== undefined || scope.maxPayloadBytes !== Infinity || scope.buffer.length >= scope.maxIntents
   ) {
-    return false
+    return undefined
   }
   const transaction = transactionIn(current.value.currentContext)
-  return scope.buffer.length < scope.maxIntents &&
-    (transaction === undefined || frameOf(transaction, position) !== undefined)
+  if (transaction !== undefined && frameOf(transaction, position) === undefined) {
+    return undefined
+  }
+  if (scope.executor.transactional === undefined) {
+    return nothingToEncode
+  }
+  const encoded = issuesOfOptions(options).length > 0 ? undefined : encodedOr(task, payload)
+  return typeof encoded === "string" ? { encoded } : undefined
 }

@@ -38,16 +38,12 @@ export const park = (
     () => {
       const allowed = parkable.filter(({ durable }) => durable?.verdict?.decision === "dispatch")
       const how = { held: scope.outer !== undefined, undecided: mustBeApproved(scope) }
-      return Effect.forEach(
-        sharesOf(scope, allowed),
-        ([transactional, intents]) =>
-          Effect.map(transactional.park(intents, how), () => {
-            for (const { durable } of intents) {
-              durable!.parked = how.held ? "held" : "ready"
-            }
-          }),
-        { discard: true }
-      )
+      return forShares(scope, allowed, (transactional, intents) =>
+        Effect.map(transactional.park(intents, how), () => {
+          for (const { durable } of intents) {
+            durable!.parked = how.held ? "held" : "ready"
+          }
+        }))
     }
   )
 }
@@ -79,7 +75,7 @@ export const unpark = (scope: Scope): Effect.Effect<void> => {
   for (const { durable } of parked) {
     durable!.parked = undefined
   }
-  return Effect.forEach(sharesOf(scope, parked), ([{ detach }, intents]) => detach(intents), { discard: true })
+  return forShares(scope, parked, ({ detach }, intents) => detach(intents))
 }
 
 /** @internal */
@@ -95,7 +91,7 @@ export const haveLeft = (intents: ReadonlyArray<IntentRecord>): boolean =>
 
 /** @internal */
 export const tellLeft = (scope: Scope, intents: ReadonlyArray<IntentRecord>): Effect.Effect<void> =>
-  Effect.forEach(sharesOf(scope, intents), ([{ committed }, intents]) => committed(intents), { discard: true })
+  forShares(scope, intents, ({ committed }, intents) => committed(intents))
 
 /**
  * Scopes around refused what a transaction had written.
@@ -104,11 +100,24 @@ export const tellLeft = (scope: Scope, intents: ReadonlyArray<IntentRecord>): Ef
  */
 export const discardParked = (scope: Scope, intents: ReadonlyArray<IntentRecord>): Effect.Effect<void> => {
   const parked = intents.filter(isParked)
-  return parked.length === 0 ? Effect.void : Effect.forEach(
-    sharesOf(scope, parked),
-    // In a fiber of its own: an interruption that waits for this one is often why they are discarded.
-    ([{ discard }, intents]) => bounded(discard(intents), undefined, "A discard", scope.dispatchTimeout),
-    { discard: true }
+  // In a fiber of its own: an interruption that waits for this one is often why they are discarded.
+  return forShares(
+    scope,
+    parked,
+    ({ discard }, intents) => bounded(discard(intents), undefined, "A discard", scope.dispatchTimeout)
+  )
+}
+
+/** Each outbox with its share of the intents, in turn. */
+const forShares = <E>(
+  scope: Scope,
+  intents: ReadonlyArray<IntentRecord>,
+  f: (transactional: Transactional, intents: ReadonlyArray<IntentRecord>) => Effect.Effect<unknown, E>
+): Effect.Effect<void, E> => {
+  const [first, ...others] = sharesOf(scope, intents)
+  // Mostly there is one, for which `Effect.forEach` would cost more than it does.
+  return first === undefined ? Effect.void : Effect.asVoid(
+    others.reduce((before, share) => Effect.zipRight(before, f(...share)), f(...first))
   )
 }
 

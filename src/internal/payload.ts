@@ -12,6 +12,7 @@ import { InvalidPayloadError } from "../AirlockError.js"
 import type * as Task from "../Task.js"
 
 const checks = new WeakMap<Task.Any, (payload: unknown) => boolean>()
+const encoders = new WeakMap<Task.Any, (payload: unknown) => unknown>()
 
 // A task's payload needs no services: `Task.make` accepts no other Schema.
 const schemaOf = (task: Task.Any) => task.payloadSchema as Schema.Schema.AnyNoContext
@@ -36,8 +37,14 @@ export const isValid = (task: Task.Any, payload: unknown): boolean => {
  *
  * @internal
  */
-export const encode = (task: Task.Any, payload: unknown): string =>
-  JSON.stringify(Schema.encodeSync(schemaOf(task))(payload)) ?? "null"
+export const encode = (task: Task.Any, payload: unknown): string => {
+  let encoder = encoders.get(task)
+  if (encoder === undefined) {
+    encoder = Schema.encodeSync(schemaOf(task))
+    encoders.set(task, encoder)
+  }
+  return JSON.stringify(encoder(payload)) ?? "null"
+}
 
 /**
  * The size of an encoded payload, in UTF-8.

@@ -33,8 +33,8 @@ const rowsOfAStatement = 5_000
 
 /**
  * PostgreSQL parses each statement that comes through the client anew. Numbers stand in its text, for each parameter costs
- * the driver more than that; a text that is that of the row before is not sent again, and columns that no row uses do not
- * stand there at all.
+ * the driver more than that; a text that is that of the row before is not sent again, and columns that have their default
+ * do not stand there at all: by default a row is ready, from now on.
  */
 const insertValues = (client: SqlClient, dialect: Dialect, table: string): Insert => {
   const literal = (value: number) => String(Math.round(value))
@@ -49,32 +49,35 @@ const insertValues = (client: SqlClient, dialect: Dialect, table: string): Inser
     const used = columns.filter(({ field, initial }) => rows.some((row) => row[field] !== initial))
     const waits = rows.some((row) => row.availableAt !== null || row.delayMillis !== null)
     const parameters: Array<string> = []
-    const last = new Map<string, { readonly value: string, readonly place: string }>()
-    const placeOf = (name: string, value: string) => {
-      const known = last.get(name)
-      if (known?.value === value) {
-        return known.place
+    /** By column: the text of the row before, and its place. */
+    const texts: Array<string> = []
+    const places: Array<string> = []
+    const placeOf = (column: number, text: string) => {
+      if (texts[column] !== text) {
+        texts[column] = text
+        places[column] = dialect.place(parameters.push(text))
       }
-      const place = dialect.place(parameters.push(value))
-      last.set(name, { value, place })
-      return place
+      return places[column]!
     }
-    const valuesOf = (row: NewRow) => {
-      const values = used.map(({ field, name }) => {
-        const value = row[field]
-        return value === null ? "NULL" : typeof value === "number" ? literal(value) : placeOf(name, value)
-      })
-      if (how.state === "held") {
-        values.push("'held'", `${dialect.now} + ${literal(how.heldMillis)}`, `'${how.onExpiry}'`)
-      } else {
-        values.push("'ready'", dialect.nowMicros, ...(waits ? [dueAt(row)] : []))
+    const valueOf = (column: number, value: string | number | null) =>
+      value === null ? "NULL" : typeof value === "number" ? literal(value) : placeOf(column, value)
+    const ownOf = (row: NewRow) =>
+      how.state === "held"
+        ? `, 'held', NULL, ${dialect.now} + ${literal(how.heldMillis)}, '${how.onExpiry}'`
+        : waits
+        ? `, ${dueAt(row)}`
+        : ""
+    let values = ""
+    for (const row of rows) {
+      values += values === "" ? "(" : ", ("
+      for (let column = 0; column < used.length; column++) {
+        values += (column === 0 ? "" : ", ") + valueOf(column, row[used[column]!.field])
       }
-      return `(${values.join(", ")})`
+      values += `${ownOf(row)})`
     }
-    const values = rows.map(valuesOf).join(", ")
-    const own = how.state === "held" ? ["due_at", "on_expiry"] : waits ? ["ready_at", "due_at"] : ["ready_at"]
-    const names = [...used.map(({ name }) => name), "state", ...own]
-    return client.unsafe(`INSERT INTO ${table} (${names.join(", ")}) VALUES ${values}`, parameters)
+    const own = how.state === "held" ? ", state, ready_at, due_at, on_expiry" : waits ? ", due_at" : ""
+    const names = used.map(({ name }) => name).join(", ") + own
+    return client.unsafe(`INSERT INTO ${table} (${names}) VALUES ${values}`, parameters)
   }
   return (rows, how) =>
     Effect.suspend(() => {

@@ -61,7 +61,7 @@ const postgres = (table: string): ReadonlyArray<string> => {
   return [
     `CREATE TABLE IF NOT EXISTS ${outbox} (
   id UUID NOT NULL PRIMARY KEY,
-  state TEXT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'ready',
   task TEXT NOT NULL,
   version INTEGER NOT NULL,
   payload TEXT NOT NULL,
@@ -74,7 +74,7 @@ const postgres = (table: string): ReadonlyArray<string> => {
   attempt INTEGER NOT NULL DEFAULT 0,
   lease TEXT,
   due_at BIGINT, -- milliseconds since the epoch, as all times but ready_at
-  ready_at BIGINT, -- microseconds
+  ready_at BIGINT DEFAULT ${dialects.pg.nowMicros}, -- microseconds
   run_at BIGINT,
   delay_millis BIGINT,
   on_expiry TEXT,
