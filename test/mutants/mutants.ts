@@ -490,6 +490,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "ids of many milliseconds have the same random bits",
     file: "src/internal/id.ts",
+    tests: ["test/internal/id"],
     from: "if (state.drawn === random.length) {",
     to: "state.drawn = 0\n  if (random[0] === 0) {"
   },

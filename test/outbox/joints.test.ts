@@ -3,11 +3,11 @@
  */
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Layer, Schema } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Layer, Schema, Scope as EffectScope } from "effect"
 import { Airlock, AirlockLive, Executor, Task } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
-import { sqlite } from "../support/databases.js"
+import { onEachServer, sqlite } from "../support/databases.js"
 
 const Mail = Task.make("Mail", { payload: { to: Schema.String } })
 const mail = (to: string, options?: Parameters<typeof Airlock.enqueue>[2]) => Airlock.enqueue(Mail, { to }, options)
@@ -102,6 +102,29 @@ describe("an executor around the outbox", () => {
       expect(error.failures.map(({ task }) => task)).toEqual(["slow"])
       expect(yield* stored).toEqual(["{\"to\":\"a\"}"])
     }).pipe(Effect.provide(Kept)))
+})
+
+// SQLite has but one connection, for which the flush would wait.
+onEachServer((database) => {
+  const onServer = Layer.effectDiscard(Outbox.migrate()).pipe(Layer.provideMerge(database.client()), Layer.orDie)
+
+  it.scoped("what leaves while a transaction is open does not depend on it", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const around = yield* EffectScope.make()
+      yield* EffectScope.extend(Effect.zipRight(Airlock.open(), mail("a")), around)
+      const closes = Effect.zipRight(EffectScope.close(around, Exit.void), Effect.fail("no"))
+      yield* Effect.exit(sql.withTransaction(closes))
+      expect(yield* stored).toEqual(["{\"to\":\"a\"}"])
+    }).pipe(
+      Effect.provide([
+        Airlock.unchecked,
+        SqlTransaction.layer.pipe(
+          Layer.provideMerge(AirlockLive),
+          Layer.provideMerge(Outbox.layer().pipe(Layer.provideMerge(onServer), Layer.orDie))
+        )
+      ])
+    ))
 })
 
 describe("what could not be kept as it is meant is refused at the enqueue", () => {
