@@ -1,9 +1,9 @@
 /** A server with the middleware beside the same one without it, asked over sockets from another process. */
-import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
+import { HttpApp, HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, FiberRef, Layer, Schema } from "effect"
 import { Airlock, AirlockLive, HttpMiddleware, Task } from "effect-airlock"
 import { fork } from "node:child_process"
 import { createServer } from "node:http"
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url"
 import type { Load } from "./load.js"
 import { median, report, rounds } from "./rounds.js"
 
-const requests = 3_000
+const requests = 2_000
 const connections = 32
 
 const Noop = Task.make("Noop", { payload: { n: Schema.Number } })
@@ -27,6 +27,15 @@ const port = <E, R>(server: Layer.Layer<never, E, R>) =>
     const { address } = Context.get(context as Context.Context<HttpServer.HttpServer>, HttpServer.HttpServer)
     return address._tag === "TcpAddress" ? address.port : 0
   })
+
+const scope = FiberRef.unsafeMake<object | undefined>(undefined)
+
+/** The least that such a middleware must do: the fiber is to know its scope, and the scope to settle before sending. */
+const floor = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
+  FiberRef.set(scope, {}).pipe(
+    Effect.zipRight(HttpApp.appendPreResponseHandler((_, response) => Effect.succeed(response))),
+    Effect.zipRight(app)
+  )
 
 /** A handler that does what most do at least: it reads one row. */
 const reading = HttpRouter.empty.pipe(
@@ -68,16 +77,22 @@ export const http: Effect.Effect<void> = Effect.gen(function*() {
     })
   const medians = yield* rounds({
     without: contestant("without", yield* port(empty.pipe(HttpServer.serve()))),
+    floor: contestant("floor", yield* port(empty.pipe(HttpServer.serve(floor)))),
     serve: contestant("serve", yield* port(empty.pipe(HttpServer.serve(HttpMiddleware.airlock)))),
     route: contestant("route", yield* port(empty.pipe(HttpRouter.use(HttpMiddleware.airlock), HttpServer.serve()))),
     enqueuing: contestant("enqueuing", yield* port(enqueuing.pipe(HttpServer.serve(HttpMiddleware.airlock)))),
     reading: contestant("reading", yield* port(reading.pipe(HttpServer.serve()))),
     readingServe: contestant("readingServe", yield* port(reading.pipe(HttpServer.serve(HttpMiddleware.airlock))))
-  }, { rounds: 31, warmup: 4 })
+  }, { rounds: 41, warmup: 4 })
   report(
     "HTTP throughput with the middleware at HttpServer.serve, of without",
     medians.without! / medians.serve!,
     "bar: at least 0.95"
+  )
+  report(
+    "the same with one that does nothing but to set a FiberRef and a hook",
+    medians.without! / medians.floor!,
+    "no bar"
   )
   report(
     "HTTP throughput with the middleware at HttpRouter.use, of without",

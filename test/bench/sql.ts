@@ -1,15 +1,17 @@
 /**
- * Transactions on PostgreSQL that enqueue, beside the same ones on the client as its driver gives it. Needs a server:
- * `AIRLOCK_TEST_POSTGRES`, or the standard port.
+ * Transactions on PostgreSQL that enqueue, beside the same ones on the client as its driver gives it, and beside these with
+ * the hand-written floor around. Needs a server: `AIRLOCK_TEST_POSTGRES`, or the standard port.
  */
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
 import { Airlock, AirlockLive, Task } from "effect-airlock"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
+import * as Floor from "./floor.js"
 import { report, rounds } from "./rounds.js"
 
-const transactions = 2_000
+const transactions = 1_000
+const repetitions = { rounds: 31, warmup: 4 }
 const connections = 8
 
 const Count = Task.make("Count", { payload: { by: Schema.Number } })
@@ -28,25 +30,27 @@ const enqueuing = Effect.zipRight(
   Effect.forEach([1, 1, 1], (by) => Airlock.enqueue(Count, { by }), { discard: true })
 )
 
-const all = <E, R>(body: Effect.Effect<unknown, E, R>) =>
-  Effect.flatMap(
-    SqlClient.SqlClient,
-    (sql) =>
-      Effect.forEach(Array.from({ length: transactions }), () => sql.withTransaction(body), {
-        concurrency: connections,
-        discard: true
-      })
-  )
+const count = ({ by }: { readonly by: number }) =>
+  Effect.sync(() => {
+    counted += by
+  })
+
+const collecting = Effect.zipRight(
+  insert,
+  Effect.forEach([1, 1, 1], (by) => Floor.enqueue(count, { by }), { discard: true })
+)
+
+const inTransaction = <E, R>(body: Effect.Effect<unknown, E, R>) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(body))
+
+const all = <E, R>(transaction: Effect.Effect<unknown, E, R>) =>
+  Effect.forEach(Array.from({ length: transactions }), () => transaction, { concurrency: connections, discard: true })
 
 export const sql: Effect.Effect<void> = Effect.gen(function*() {
   const plain = ManagedRuntime.make(client)
   const decorated = ManagedRuntime.make(
     SqlTransaction.layer.pipe(
-      Layer.provideMerge(Count.toLayer(({ by }) =>
-        Effect.sync(() => {
-          counted += by
-        })
-      )),
+      Layer.provideMerge(Count.toLayer(count)),
       Layer.provideMerge(AirlockLive),
       Layer.provideMerge(client),
       Layer.merge(Airlock.unchecked)
@@ -63,11 +67,12 @@ export const sql: Effect.Effect<void> = Effect.gen(function*() {
     ))
   )
   const medians = yield* rounds({
-    without: Effect.promise(() => plain.runPromise(all(insert))),
-    empty: Effect.promise(() => decorated.runPromise(all(insert))),
-    enqueuing: Effect.promise(() => decorated.runPromise(all(enqueuing)))
-  }, { rounds: 15, warmup: 3 })
-  if (counted !== 18 * transactions * 3) {
+    without: Effect.promise(() => plain.runPromise(all(inTransaction(insert)))),
+    floor: Effect.promise(() => plain.runPromise(all(Floor.scoped(inTransaction(collecting))))),
+    empty: Effect.promise(() => decorated.runPromise(all(inTransaction(insert)))),
+    enqueuing: Effect.promise(() => decorated.runPromise(all(inTransaction(enqueuing))))
+  }, repetitions)
+  if (counted !== (repetitions.rounds + repetitions.warmup) * transactions * 3 * 2) {
     throw new Error(`not every intent was run: ${counted}`)
   }
   yield* Effect.promise(() =>
@@ -78,6 +83,7 @@ export const sql: Effect.Effect<void> = Effect.gen(function*() {
     medians.without! / medians.enqueuing!,
     "bar: at least 0.93"
   )
+  report("the same with the hand-written floor", medians.without! / medians.floor!, "no bar")
   report("the same where nothing is enqueued", medians.without! / medians.empty!, "no bar")
   const rate = (millis: number) => Math.round(transactions / millis * 1000)
   process.stdout.write(
