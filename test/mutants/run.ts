@@ -38,7 +38,7 @@ const passes = (directory: string, tests: ReadonlyArray<string>, output: "inheri
         // Nobody is left.
       }
     }
-    const timer = setTimeout(end, 120_000)
+    const timer = setTimeout(end, 300_000)
     child.on("exit", (code) => {
       clearTimeout(timer)
       end()
