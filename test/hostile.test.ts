@@ -2,9 +2,23 @@
  * What a hostile reader tried: interruptions, orders, compositions and wrong code that nobody writes, until somebody does.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, FiberRef, Layer, Option, Schema, Scope, TestClock } from "effect"
+import {
+  Cause,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  FiberRef,
+  Layer,
+  Option,
+  Schema,
+  Scope,
+  TestClock
+} from "effect"
 import type { AirlockError } from "effect-airlock"
 import { Airlock, AirlockScope, Executor, Policy, Task } from "effect-airlock"
+import { batched, get } from "./support/batching.js"
 import { defectOf } from "./support/exits.js"
 import { layer, left, note } from "./support/recorder.js"
 
@@ -182,6 +196,44 @@ describe("executors that misbehave", () => {
       )
       const failed = yield* Effect.flip(both.pipe(Airlock.scoped({ executor: foreign })))
       expect(namesIn(failed)).toEqual(["Note: DispatchError", "Note: DispatchError"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("a body that goes on in another fiber, for its requests are batched", () => {
+  it.effect("leaves its scope in that one", () =>
+    Effect.gen(function*() {
+      yield* batched([1, 2], (id) =>
+        Effect.zipRight(Airlock.scoped(Effect.zipRight(get(id), note(`inner ${id}`))), note(`after ${id}`))).pipe(
+          Airlock.scoped
+        )
+      expect((yield* left).sort()).toEqual(["after 1", "after 2", "inner 1", "inner 2"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("of a handler leaves it its own scope, and the caller its own place", () =>
+    Effect.gen(function*() {
+      const service = Context.GenericTag<string>("service")
+      const seen: Array<unknown> = []
+      const look = Effect.map(Effect.serviceOption(service), (found) => seen.push(Option.getOrUndefined(found)))
+      const Live = Job.toLayer((n) => Effect.zipRight(get(n), Effect.zipRight(note(`cascade ${n}`), look))).pipe(
+        Layer.provide(Layer.succeed(service, "the handler's"))
+      )
+      const batching = Executor.make({
+        name: "batching",
+        dispatch: (intents, handlers) =>
+          Effect.map(
+            Effect.forEach([intents.slice(0, 1), intents.slice(1)], (some) => Effect.tap(handlers.run(some), look), {
+              batching: true,
+              concurrency: 2
+            }),
+            (outcomes) => outcomes.flat()
+          )
+      })
+      yield* Effect.forEach([1, 2], (n) => Airlock.enqueue(Job, n)).pipe(
+        Airlock.scoped({ executor: batching }),
+        Effect.provide(Live)
+      )
+      expect(seen).toEqual(["the handler's", undefined, "the handler's", undefined])
+      expect((yield* left).sort()).toEqual(["cascade 1", "cascade 2"])
     }).pipe(Effect.provide(layer())))
 })
 

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as EffectScope from "effect/Scope"
 import {
@@ -193,8 +194,11 @@ const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> => {
   const { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt } = options
   const issues: Array<string> = []
   const expect = (isSo: boolean, what: string) => isSo ? undefined : issues.push(`options.${what}`)
-  expect(delay === undefined || Duration.isFinite(Duration.decode(delay)), "delay: expected a finite duration")
-  expect(runAt === undefined || !Number.isNaN(runAt.getTime()), "runAt: expected a valid Date")
+  expect(delay === undefined || isFiniteDuration(delay), "delay: expected a finite duration")
+  expect(
+    runAt === undefined || (runAt instanceof Date && !Number.isNaN(runAt.getTime())),
+    "runAt: expected a valid Date"
+  )
   expect(priority === undefined || Number.isSafeInteger(priority), "priority: expected a whole number")
   expect(
     maxAttempts === undefined || (Number.isSafeInteger(maxAttempts) && maxAttempts > 0),
@@ -213,6 +217,10 @@ const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> => {
   }
   return issues
 }
+
+/** A text may look like a duration and be none. */
+const isFiniteDuration = (input: Duration.DurationInput): boolean =>
+  Option.exists(Duration.decodeUnknown(input), Duration.isFinite)
 
 /** The tasks whose handlers led here, the first one first. */
 const namesOf = (cascade: Cascade): ReadonlyArray<string> => {

@@ -4,9 +4,10 @@
  *
  * @internal
  */
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import type * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
 
 /** What Effect's run loop does itself; the type of a fiber does not show it. */
 interface Internals {
@@ -32,6 +33,14 @@ export type RefUpdate = readonly [FiberRef.FiberRef<any>, unknown]
  */
 export const refsOf = (fiber: AnyFiber): FiberRefs.FiberRefs => (fiber as AnyFiber & Internals)._fiberRefs
 
+/**
+ * The fiber that runs. An Effect does not always end in the fiber that it began in: where requests are batched, Effect goes
+ * on in another one with what is left to do.
+ *
+ * @internal
+ */
+export const runningFiber = (): AnyFiber => Option.getOrThrow(Fiber.getCurrentFiber())
+
 /** Only for the fiber that runs. @internal */
 export const setRefs = (fiber: AnyFiber, refs: FiberRefs.FiberRefs): void =>
   (fiber as AnyFiber & Internals).setFiberRefs(refs)
@@ -52,16 +61,22 @@ export const updated = (
   return FiberRefs.unsafeMake(locals)
 }
 
-/** Sets FiberRefs of the fiber that runs, and gives the way back, which leaves alone what else was changed meanwhile. @internal */
+/**
+ * Sets FiberRefs of the fiber that runs, and gives the way back for the one that runs then, which leaves alone what else was
+ * changed meanwhile.
+ *
+ * @internal
+ */
 export const change = (fiber: AnyFiber, updates: ReadonlyArray<RefUpdate>): () => void => {
   const before = refsOf(fiber)
   const changed = updated(before, fiber, updates)
   setRefs(fiber, changed)
   return () => {
-    const now = refsOf(fiber)
+    const running = runningFiber()
+    const now = refsOf(running)
     const back = now === changed
       ? before
-      : updated(now, fiber, updates.map(([ref]) => [ref, FiberRefs.getOrDefault(before, ref)]))
-    setRefs(fiber, back)
+      : updated(now, running, updates.map(([ref]) => [ref, FiberRefs.getOrDefault(before, ref)]))
+    setRefs(running, back)
   }
 }

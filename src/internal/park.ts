@@ -81,13 +81,8 @@ export const unpark = (scope: Scope): Effect.Effect<void> => {
 /** @internal */
 export const isParked = ({ durable }: IntentRecord): boolean => durable?.parked !== undefined
 
-/**
- * What was committed with nobody around to refuse it has left already. Gives whether that is so for all of these.
- *
- * @internal
- */
-export const haveLeft = (intents: ReadonlyArray<IntentRecord>): boolean =>
-  intents.every(({ durable }) => durable?.parked === "ready")
+/** What was committed with nobody around to refuse it has left already. @internal */
+export const hasLeft = ({ durable }: IntentRecord): boolean => durable?.parked === "ready"
 
 /** @internal */
 export const tellLeft = (scope: Scope, intents: ReadonlyArray<IntentRecord>): Effect.Effect<void> =>
@@ -117,7 +112,7 @@ const forShares = <E>(
   const [first, ...others] = sharesOf(scope, intents)
   // Mostly there is one, for which `Effect.forEach` would cost more than it does.
   return first === undefined ? Effect.void : Effect.asVoid(
-    others.reduce((before, share) => Effect.zipRight(before, f(...share)), f(...first))
+    others.reduce((before, share) => Effect.flatMap(before, () => f(...share)), f(...first))
   )
 }
 

@@ -8,14 +8,13 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import type * as FiberRefs from "effect/FiberRefs"
 import * as EffectScope from "effect/Scope"
 import { DispatchError, InvalidPayloadError, UnknownTaskError } from "../AirlockError.js"
 import type { Executor, Outcome } from "../Executor.js"
 import { withCallersStack } from "./callSite.js"
-import { refsOf } from "./fiberRefs.js"
+import { type AnyFiber, refsOf, runningFiber } from "./fiberRefs.js"
 import { flatMapExit } from "./flatMapExit.js"
 import { Batch, type Call, contextOf, intentsOf } from "./gather.js"
 import type { HandlerRegistry, Registration } from "./handlers.js"
@@ -46,7 +45,7 @@ export class Seat {
 
   constructor(
     private readonly handlers: HandlerRegistry,
-    private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    fiber: AnyFiber,
     /** How what the handlers enqueue leaves. Where none is given: as Airlock was built. */
     private readonly executor: Executor | undefined
   ) {
@@ -84,9 +83,9 @@ export class Seat {
    */
   during<A, B>(work: Effect.Effect<A>, ended: (exit: Exit.Exit<A>) => Effect.Effect<B>): Effect.Effect<B> {
     return flatMapExit(Effect.interruptible(work), (exit) =>
-      Effect.flatMap(this.leave(Exit.asVoid(exit)), () => {
-        standAs(this.fiber, this.before)
-        return ended(exit)
+      flatMapExit(this.leave(Exit.asVoid(exit)), (left) => {
+        standAs(runningFiber(), this.before)
+        return ended(Exit.zipLeft(exit, left))
       }))
   }
 
@@ -133,7 +132,7 @@ export class Seat {
   private isUnused(): boolean {
     const { finalizers, scope } = this
     return scope !== undefined && finalizers !== undefined && scope.buffer.length === 0 &&
-      hasNoFinalizers(finalizers) && this.seated === refsOf(this.fiber)
+      hasNoFinalizers(finalizers) && this.seated === refsOf(runningFiber())
   }
 
   private take(registration: Registration, { cascade }: Call, finalizers: EffectScope.CloseableScope): void {
@@ -150,8 +149,9 @@ export class Seat {
     this.scope = scope
     this.finalizers = finalizers
     const context = Context.add(registration.context, EffectScope.Scope, finalizers)
-    standAs(this.fiber, this.before, standing(scope), [FiberRef.currentContext, context])
-    this.seated = refsOf(this.fiber)
+    const fiber = runningFiber()
+    standAs(fiber, this.before, standing(scope), [FiberRef.currentContext, context])
+    this.seated = refsOf(fiber)
   }
 
   /** Closes what the last handler had: its resources first, then its intents leave, or are gone. */

@@ -26,7 +26,7 @@ import { withCallersStack } from "./callSite.js"
 import { asideBy, decide, insidePolicy, needDecision, valueOf, type Verdict } from "./decide.js"
 import { dispatchWithin } from "./dispatch.js"
 import type { IntentRecord } from "./intent.js"
-import { discardParked, haveLeft, tellLeft } from "./park.js"
+import { discardParked, hasLeft, tellLeft } from "./park.js"
 import { makePlan } from "./planOf.js"
 import { fateOfBranch, isInterrupted, noteFiber, type Position } from "./position.js"
 import * as report from "./report.js"
@@ -366,23 +366,24 @@ const dispatch = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): Effect.Effect<Settlement> => {
   const { airlock, dispatchTimeout, executor } = scope
-  if (intents.length === 0) {
-    return Effect.succeed(settled("flushed", refused))
-  }
-  if (executor.transactional !== undefined && haveLeft(intents)) {
-    return Effect.map(tellLeft(scope, intents), () => {
-      report.dispatched(fiber, intents, [])
-      return settled("flushed", refused)
+  const left = executor.transactional === undefined ? [] : intents.filter(hasLeft)
+  if (left.length > 0) {
+    return Effect.flatMap(tellLeft(scope, left), () => {
+      report.dispatched(fiber, left, [])
+      return dispatch(scope, intents.filter((intent) => !hasLeft(intent)), refused, fiber)
     })
   }
-  return Effect.map(dispatchWithin(executor, intents, airlock.handlers, dispatchTimeout), (undispatched) => {
-    const failures = undispatched.map(({ index, reason }): FlushFailure => {
-      const { id, task } = intents[index]!
-      return { intentId: id, task: task.name, reason }
-    })
-    report.dispatched(fiber, intents, failures)
-    return settled("flushed", [...refused, ...failures])
-  })
+  return intents.length === 0 ? Effect.succeed(settled("flushed", refused)) : Effect.map(
+    dispatchWithin(executor, intents, airlock.handlers, dispatchTimeout),
+    (undispatched) => {
+      const failures = undispatched.map(({ index, reason }): FlushFailure => {
+        const { id, task } = intents[index]!
+        return { intentId: id, task: task.name, reason }
+      })
+      report.dispatched(fiber, intents, failures)
+      return settled("flushed", [...refused, ...failures])
+    }
+  )
 }
 
 const failAll = (

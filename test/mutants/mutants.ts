@@ -476,6 +476,20 @@ export const mutants: ReadonlyArray<Mutant> = [
     to: "const back = now !== undefined"
   },
   {
+    breaks: "FiberRefs: a body that goes on in another fiber stays in its scope",
+    file: "src/internal/fiberRefs.ts",
+    tests: ["test/hostile", "test/sql/integrations"],
+    from: "    const running = runningFiber()\n",
+    to: "    const running = fiber\n"
+  },
+  {
+    breaks: "FiberRefs: a worker that goes on in another fiber leaves it where its handler stood",
+    file: "src/internal/seat.ts",
+    tests: ["test/hostile"],
+    from: "        standAs(runningFiber(), this.before)\n",
+    to: ""
+  },
+  {
     breaks: "FiberRefs: a fiber that is joined does not know what it had from its parent",
     file: "src/internal/fiberRefs.ts",
     from: "...stack[0][0] === id ? stack.slice(1) : stack]",

@@ -104,6 +104,36 @@ describe("an executor around the outbox", () => {
     }).pipe(Effect.provide(Kept)))
 })
 
+describe("a route between the outbox and the process", () => {
+  it.scoped("lets what was committed leave once, and runs the rest", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      let ran = 0
+      yield* sql.withTransaction(Effect.zipRight(
+        mail("a"),
+        SqlTransaction.afterCommit(Effect.sync(() => {
+          ran++
+        }))
+      ))
+      expect([yield* stored, ran]).toEqual([["{\"to\":\"a\"}"], 1])
+    }).pipe(
+      Effect.provide([
+        Airlock.unchecked,
+        SqlTransaction.layer.pipe(
+          Layer.provideMerge(AirlockLive),
+          Layer.provideMerge(Layer.effect(
+            Executor.CurrentExecutor,
+            Effect.map(
+              outboxExecutor,
+              (outbox) => Executor.route(({ task }) => task.name === "Mail" ? outbox : Executor.inProcess())
+            )
+          )),
+          Layer.provideMerge(Kept)
+        )
+      ])
+    ))
+})
+
 // SQLite has but one connection, for which the flush would wait.
 onEachServer((database) => {
   const onServer = Layer.effectDiscard(Outbox.migrate()).pipe(Layer.provideMerge(database.client()), Layer.orDie)
@@ -130,6 +160,10 @@ onEachServer((database) => {
 describe("what could not be kept as it is meant is refused at the enqueue", () => {
   const options: Record<string, readonly [Parameters<typeof Airlock.enqueue>[2], string]> = {
     "a delay without end": [{ delay: Duration.infinity }, "options.delay: expected a finite duration"],
+    "what is no duration": [
+      { delay: "1e-7 seconds" as Duration.DurationInput },
+      "options.delay: expected a finite duration"
+    ],
     "no moment": [{ runAt: new Date(Number.NaN) }, "options.runAt: expected a valid Date"],
     "no number of attempts": [{ maxAttempts: 0 }, "options.maxAttempts: expected a whole number above 0"],
     "no priority": [{ priority: Number.NaN }, "options.priority: expected a whole number"],

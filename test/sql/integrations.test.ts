@@ -14,7 +14,8 @@ import * as pgCore from "drizzle-orm/pg-core"
 import * as sqliteCore from "drizzle-orm/sqlite-core"
 import { Effect, Layer, Stream } from "effect"
 import { Airlock } from "effect-airlock"
-import { decorated, onEachDatabase, orders, transaction, undecorated } from "../support/databases.js"
+import { batched, get } from "../support/batching.js"
+import { decorated, insertOrder, onEachDatabase, orders, transaction, undecorated } from "../support/databases.js"
 import { left, note } from "../support/recorder.js"
 import { Shop } from "../support/shop.js"
 
@@ -50,6 +51,23 @@ const kysely = {
 
 onEachDatabase((database) => {
   const layer = decorated(database)
+
+  describe("a transaction that goes on in another fiber, for its requests are batched", () => {
+    it.scoped("is left in that one", () =>
+      Effect.gen(function*() {
+        const order = (name: string) => Effect.zipRight(insertOrder(name), note(name))
+        // Where there is but one connection, a second transaction would wait for the first.
+        const ids = database.name === "SQLite" ? [1] : [1, 2]
+        yield* batched(ids, (id) =>
+          Effect.zipRight(
+            transaction(Effect.zipRight(get(id), order(`in ${id}`))),
+            Effect.zipRight(orders, transaction(order(`after ${id}`)))
+          ))
+        yield* transaction(Effect.zipRight(transaction(Effect.zipRight(get(3), order("savepoint"))), order("end")))
+        const names = [...ids.flatMap((id) => [`after ${id}`, `in ${id}`]), "end", "savepoint"].sort()
+        expect([(yield* orders).sort(), (yield* left).sort()]).toEqual([names, names])
+      }).pipe(unscoped, Effect.provide(layer)))
+  })
 
   /** A way to insert: its rows and the intents beside them share their fate. */
   const holds = <E, R>(insert: (name: string) => Effect.Effect<unknown, E, R>) =>
