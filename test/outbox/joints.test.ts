@@ -107,9 +107,9 @@ describe("an executor around the outbox", () => {
 describe("a route between the outbox and the process", () => {
   it.scoped("lets what was committed leave once, and runs the rest", () =>
     Effect.gen(function*() {
-      const sql = yield* SqlClient.SqlClient
       let ran = 0
-      yield* sql.withTransaction(Effect.zipRight(
+      // It would fail with a `FlushError`, were the row to be written a second time.
+      yield* SqlTransaction.transaction(Effect.zipRight(
         mail("a"),
         SqlTransaction.afterCommit(Effect.sync(() => {
           ran++
