@@ -30,6 +30,8 @@ const bytesHeld = (n: number) =>
 /** The longest time in milliseconds for which no timer could run. */
 const longestDelay = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
+    // What came before is not its garbage.
+    globalThis.gc?.()
     let longest = 0
     let last = performance.now()
     const timer = setInterval(() => {
