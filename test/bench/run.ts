@@ -9,8 +9,9 @@ import { outbox } from "./outbox.js"
 import { peers } from "./peers.js"
 import { scale } from "./scale.js"
 import { sql } from "./sql.js"
+import { stepCounts } from "./steps.js"
 
-const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, peers, http, sql, outbox }
+const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, peers, http, sql, outbox, steps: stepCounts }
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 
