@@ -595,7 +595,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "a handler takes over what the last one forked, changed or captured",
     file: "src/internal/seat.ts",
-    from: " && this.seated === refsOf(this.fiber)",
+    from: " && this.seated === refsOf(runningFiber())",
     to: ""
   },
   {
