@@ -120,6 +120,20 @@ onEachDatabase((database) => {
         expect(yield* beside(Effect.void)).toEqual({ rows: ["beside"], left: ["beside"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
+    it.scoped("a fiber that it joins, of those around it, does not change its services", () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const service = Context.GenericTag<string>("service")
+        const sibling = yield* Effect.fork(Effect.void)
+        const inside = sql.withTransaction(Effect.zipRight(Fiber.join(sibling), service))
+        const seen = yield* inside.pipe(
+          Effect.provideService(service, "inner"),
+          Effect.fork,
+          Effect.flatMap(Fiber.join)
+        )
+        expect(seen).toBe("inner")
+      }).pipe(Effect.provideService(Context.GenericTag<string>("service"), "outer"), Effect.provide(layer)))
+
     it.scoped("transactions side by side each have the connection to themselves", () =>
       Effect.gen(function*() {
         const one = (name: string) =>

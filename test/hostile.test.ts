@@ -237,6 +237,28 @@ describe("a body that goes on in another fiber, for its requests are batched", (
     }).pipe(Effect.provide(layer())))
 })
 
+describe("an executor that is interrupted while handlers run", () => {
+  it.effect("has what they came to, and goes no further", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const goingOn = Executor.make({
+        name: "going on",
+        dispatch: (intents, handlers) => Effect.zipLeft(handlers.run(intents), Effect.sync(() => seen.push("went on")))
+      })
+      const Live = Job.toLayer((n) => n === 1 ? Effect.sync(() => seen.push("ran 1")) : Effect.never)
+      const fiber = yield* Effect.forEach([1, 2], (n) => Airlock.enqueue(Job, n)).pipe(
+        Airlock.scoped({ executor: goingOn, dispatchTimeout: "1 second" }),
+        Effect.provide(Live),
+        Effect.flip,
+        Effect.fork
+      )
+      yield* TestClock.adjust("2 seconds")
+      const error = yield* Fiber.join(fiber)
+      expect(error._tag === "FlushError" && namesIn(error)).toEqual(["Job: SettleTimeoutError"])
+      expect(seen).toEqual(["ran 1"])
+    }).pipe(Effect.provide(layer())))
+})
+
 describe("handlers of one batch", () => {
   it.effect("do not see each other's FiberRefs", () =>
     Effect.gen(function*() {

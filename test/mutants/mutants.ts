@@ -261,6 +261,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: a transaction that waits to begin is not given up",
     file: "src/HttpTransaction.ts",
+    tests: ["test/HttpTransaction"],
     from: "() => Fiber.interrupt(holder)),",
     to: "() => Effect.succeed(Fiber.interrupt(holder))),"
   },
@@ -309,30 +310,35 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: an unknown COMMIT counts as one",
     file: "src/internal/sql/frame.ts",
+    tests: ["test/sql/outcomes"],
     from: "return typed ? Effect.fail(error) : Effect.die(error)",
     to: "return Effect.void as Effect.Effect<never>"
   },
   {
     breaks: "I7: an unknown COMMIT counts as refused, and is run again",
     file: "src/internal/sql/dialect.ts",
+    tests: ["test/sql/outcomes"],
     from: "Effect.fail(isRefusal(error.cause) ? error : unknown(error))",
     to: "Effect.fail(error)"
   },
   {
     breaks: "I7: a COMMIT that was answered with ROLLBACK counts as one",
     file: "src/internal/sql/dialect.ts",
+    tests: ["test/sql/transactions"],
     from: "field(result, \"command\") === \"ROLLBACK\"",
     to: "field(result, \"command\") === \"NEVER\""
   },
   {
     breaks: "I7: a transaction that the database rolled back by itself counts as committed",
     file: "src/internal/sql/watchedConnection.ts",
+    tests: ["test/sql/retries"],
     from: "this.lost ??= rolledBackBy(error)",
     to: "this.lost ??= undefined"
   },
   {
     breaks: "I7: what follows in a transaction that is gone is committed alone",
     file: "src/internal/sql/watchedConnection.ts",
+    tests: ["test/sql/retries"],
     from: "      : Effect.fail(this.lost)",
     to: "      : undefined"
   },
@@ -345,6 +351,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: a savepoint in which a statement failed counts as good",
     file: "src/internal/sql/watchedConnection.ts",
+    tests: ["test/sql/transactions"],
     from: "      if (!stands) {",
     to: "      if (stands === undefined) {"
   },
@@ -369,12 +376,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: a savepoint that is interrupted in the queue takes the turn with it",
     file: "src/internal/sql/turns.ts",
+    tests: ["test/sql/transactions"],
     from: "          this.leave(turn)\n",
     to: ""
   },
   {
     breaks: "I7: a savepoint waits for its turn for ever",
     file: "src/internal/sql/turns.ts",
+    tests: ["test/sql/transactions"],
     from: "return Effect.sleep(limit).pipe(",
     to: "return Effect.never.pipe("
   },
@@ -387,6 +396,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: what is written beside a savepoint in a scope does not share its fate",
     file: "src/internal/transactionConnection.ts",
+    tests: ["test/sql/transactions"],
     from: "at !== undefined; at = at.parent) {",
     to: "at !== undefined; at = undefined) {"
   },
@@ -435,6 +445,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: an unseen transaction is not noticed",
     file: "src/internal/enqueue.ts",
+    tests: ["test/SqlTransaction"],
     from: "    if (transaction !== undefined && frame === undefined) {\n      return misuse(",
     to: "    if (transaction !== undefined && frame === scope) {\n      return misuse("
   },
@@ -492,12 +503,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "FiberRefs: a fiber that is joined does not know what it had from its parent",
     file: "src/internal/fiberRefs.ts",
+    tests: ["test/SqlTransaction"],
     from: "...stack[0][0] === id ? stack.slice(1) : stack]",
     to: "]"
   },
   {
     breaks: "a fiber that ran handlers forgets that it was interrupted meanwhile",
     file: "src/internal/position.ts",
+    tests: ["test/hostile"],
     from: "const all = isKnown ? updates : [...updates, interruption]",
     to: "const all = updates"
   },
@@ -565,6 +578,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "I7: what is written beside a savepoint is kept when that is undone",
     file: "src/internal/settle.ts",
+    tests: ["test/SqlTransaction"],
     from: "isRolledBack(intent.beside) ? \"failed\" : fateOfBranch(intent.fork, fiber)",
     to: "fateOfBranch(intent.fork, fiber)"
   },
@@ -601,6 +615,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     breaks: "HTTP: a scope that was opened for the request is not seen",
     file: "src/internal/open.ts",
+    tests: ["test/HttpMiddleware", "test/HttpTransaction"],
     from: "  opened.requestSource = requestSourceIn(fiber.currentContext)\n",
     to: ""
   },
