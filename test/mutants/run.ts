@@ -26,7 +26,7 @@ const passes = (directory: string, tests: ReadonlyArray<string>, output: "inheri
   new Promise((resolve) => {
     const child = spawn("node", ["node_modules/vitest/vitest.mjs", "run", "--bail", "1", ...tests], {
       cwd: directory,
-      // The models find in fewer programs what they find at all; the last word is with all of the tests.
+      // Fewer programs than usual: what the models notice at all they notice soon.
       env: { ...process.env, CI: "true", AIRLOCK_MODEL_SQL_RUNS: "100" },
       stdio: ["ignore", output, output],
       // A group of its own: a mutant may loop for ever in a process that its runner cannot end.
