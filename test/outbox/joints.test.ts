@@ -3,7 +3,7 @@
  */
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Layer, Schema, Scope as EffectScope } from "effect"
+import { Cause, Context, Deferred, Duration, Effect, Exit, Layer, Schema } from "effect"
 import { Airlock, AirlockLive, Executor, Task } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
@@ -141,10 +141,15 @@ onEachServer((database) => {
   it.scoped("what leaves while a transaction is open does not depend on it", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      const around = yield* EffectScope.make()
-      yield* EffectScope.extend(Effect.zipRight(Airlock.open(), mail("a")), around)
-      const closes = Effect.zipRight(EffectScope.close(around, Exit.void), Effect.fail("no"))
-      yield* Effect.exit(sql.withTransaction(closes))
+      const outside = Effect.mapInputContext(
+        Effect.provide(mail("a"), Airlock.unchecked),
+        (context: Context.Context<never>) =>
+          Context.unsafeMake<never>(
+            new Map([...context.unsafeMap].filter(([key]) => key !== SqlClient.TransactionConnection.key))
+          )
+      )
+      const leaves = Airlock.scoped({ independent: true })(outside)
+      yield* Effect.exit(sql.withTransaction(Effect.zipRight(leaves, Effect.fail("no"))))
       expect(yield* stored).toEqual(["{\"to\":\"a\"}"])
     }).pipe(
       Effect.provide([
