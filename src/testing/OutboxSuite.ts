@@ -154,7 +154,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
           application(options).pipe(Layer.provideMerge(Airlock.unchecked), Layer.provideMerge(database))
         )
         yield* Effect.provide(self, services)
-      }), 60_000)
+      }), 30_000)
 
   describe(`the outbox on ${name}`, () => {
     describe("a transaction without a scope around", () => {

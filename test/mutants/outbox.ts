@@ -85,6 +85,7 @@ export const outbox: ReadonlyArray<Mutant> = [
   {
     breaks: "outbox: duplicates that a transaction discards are waited for",
     file: "src/internal/outbox/take.ts",
+    tests: ["test/internal/outbox", "test/outbox"],
     from: "FOR UPDATE OF d SKIP LOCKED",
     to: "FOR UPDATE OF d"
   },

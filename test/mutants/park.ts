@@ -77,6 +77,7 @@ export const park: ReadonlyArray<Mutant> = [
   {
     breaks: "outbox: a flush joins the transaction that is open around",
     file: "src/internal/outbox/executor.ts",
+    tests: ["test/outbox/joints"],
     from: "(context: Context.Context<never>) => withoutTransaction(context)",
     to: "(context: Context.Context<never>) => context"
   },
@@ -101,6 +102,7 @@ export const park: ReadonlyArray<Mutant> = [
   {
     breaks: "outbox: the relay begins what is another's by now",
     file: "src/internal/outbox/relay.ts",
+    tests: ["test/internal/outbox/relay"],
     from: "if (this.isStopping || !this.open.has(row)) {",
     to: "if (this.isStopping) {"
   },

@@ -19,7 +19,16 @@ const copy = (directory: string): void => {
 }
 
 /** All files in one process, so that what they import is loaded once; and less patience with what hangs. */
-const together = ["--no-isolate", "--pool", "forks", "--poolOptions.forks.singleFork", "--testTimeout", "15000"]
+const together = [
+  "--no-isolate",
+  "--pool",
+  "forks",
+  "--poolOptions.forks.singleFork",
+  "--testTimeout",
+  "10000",
+  "--hookTimeout",
+  "10000"
+]
 
 /** Whether the tests pass; a run that takes far longer than it should has hung, which is a way to go red. */
 const passes = (directory: string, tests: ReadonlyArray<string>, output: "inherit" | "ignore"): Promise<boolean> =>
