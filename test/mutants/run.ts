@@ -31,7 +31,12 @@ const together = [
 ]
 
 /** Whether the tests pass; a run that takes far longer than it should has hung, which is a way to go red. */
-const passes = (directory: string, tests: ReadonlyArray<string>, output: "inherit" | "ignore"): Promise<boolean> =>
+const passes = (
+  directory: string,
+  tests: ReadonlyArray<string>,
+  output: "inherit" | "ignore",
+  limit = 300_000
+): Promise<boolean> =>
   new Promise((resolve) => {
     const child = spawn("node", ["node_modules/vitest/vitest.mjs", "run", "--bail", "1", ...tests], {
       cwd: directory,
@@ -48,7 +53,7 @@ const passes = (directory: string, tests: ReadonlyArray<string>, output: "inheri
         // Nobody is left.
       }
     }
-    const timer = setTimeout(end, 300_000)
+    const timer = setTimeout(end, limit)
     child.on("exit", (code) => {
       clearTimeout(timer)
       end()
@@ -83,7 +88,7 @@ const fateOf = async (directory: string, { file, from, tests, to }: Mutant): Pro
   const original = readFileSync(path, "utf8")
   writeFileSync(path, original.replace(from, () => to))
   try {
-    return !await passes(directory, together.concat(tests ?? nearest(file)), "ignore")
+    return !await passes(directory, together.concat(tests ?? nearest(file)), "ignore", 60_000)
       ? "killed"
       : !await passes(directory, others, "ignore")
       ? "killed, but not by the nearest tests"
