@@ -88,7 +88,7 @@ const fateOf = async (directory: string, { file, from, tests, to }: Mutant): Pro
   const original = readFileSync(path, "utf8")
   writeFileSync(path, original.replace(from, () => to))
   try {
-    return !await passes(directory, together.concat(tests ?? nearest(file)), "ignore", 60_000)
+    return !await passes(directory, together.concat(tests ?? nearest(file)), "ignore", 90_000)
       ? "killed"
       : !await passes(directory, others, "ignore")
       ? "killed, but not by the nearest tests"
@@ -126,9 +126,13 @@ for (let worker = 0; worker < workers; worker++) {
   copy(directoryOf(worker))
 }
 const sets = new Map(chosen.map(({ file, tests }) => [(tests ?? nearest(file)).join(" "), tests ?? nearest(file)]))
-const areHealthy = async (directory: string, runs: ReadonlyArray<ReadonlyArray<string>>): Promise<boolean> => {
+const areHealthy = async (
+  directory: string,
+  runs: ReadonlyArray<ReadonlyArray<string>>,
+  limit?: number
+): Promise<boolean> => {
   for (const tests of runs) {
-    if (!await passes(directory, tests, "inherit")) {
+    if (!await passes(directory, tests, "inherit", limit)) {
       return false
     }
   }
@@ -136,7 +140,7 @@ const areHealthy = async (directory: string, runs: ReadonlyArray<ReadonlyArray<s
 }
 const healthy = await Promise.all([
   areHealthy(directoryOf(0), [others]),
-  areHealthy(directoryOf(1), [...sets.values()].map((tests) => together.concat(tests)))
+  areHealthy(directoryOf(1), [...sets.values()].map((tests) => together.concat(tests)), 90_000)
 ])
 if (!healthy.every((isHealthy) => isHealthy)) {
   throw new Error("the tests fail without any mutant: what they printed stands above")
