@@ -54,6 +54,17 @@ const versionTable = (table: string): string => `${table}_version`
  */
 export const indexName = (table: string, name: string): string => `${table.slice(table.lastIndexOf(".") + 1)}_${name}`
 
+/** Where an index can be of some rows only: those that a claim or a release looks for. */
+const partialIndexes = (on: string, index: (name: string) => string): ReadonlyArray<string> => [
+  `CREATE INDEX IF NOT EXISTS ${index("claim")} ON ${on} (priority, ready_at, id)
+  WHERE state = 'ready' AND due_at IS NULL`,
+  `CREATE INDEX IF NOT EXISTS ${index("due")} ON ${on} (due_at) WHERE due_at IS NOT NULL`,
+  `CREATE INDEX IF NOT EXISTS ${index("dedupe")} ON ${on} (task, dedupe_key, ready_at, id)
+  WHERE state = 'ready' AND dedupe_key IS NOT NULL`,
+  `CREATE INDEX IF NOT EXISTS ${index("ordering")} ON ${on} (ordering_key, state, ready_at, id)
+  WHERE ordering_key IS NOT NULL`
+]
+
 const postgres = (table: string): ReadonlyArray<string> => {
   const { quote } = dialects.pg
   const outbox = quote(table)
@@ -84,13 +95,7 @@ const postgres = (table: string): ReadonlyArray<string> => {
   error TEXT,
   failed_at BIGINT
 )`,
-    `CREATE INDEX IF NOT EXISTS ${index("claim")} ON ${outbox} (priority, ready_at, id)
-  WHERE state = 'ready' AND due_at IS NULL`,
-    `CREATE INDEX IF NOT EXISTS ${index("due")} ON ${outbox} (due_at) WHERE due_at IS NOT NULL`,
-    `CREATE INDEX IF NOT EXISTS ${index("dedupe")} ON ${outbox} (task, dedupe_key, ready_at, id)
-  WHERE state = 'ready' AND dedupe_key IS NOT NULL`,
-    `CREATE INDEX IF NOT EXISTS ${index("ordering")} ON ${outbox} (ordering_key, state, ready_at, id)
-  WHERE ordering_key IS NOT NULL`
+    ...partialIndexes(outbox, index)
   ]
 }
 
@@ -126,13 +131,7 @@ const sqlite = (table: string): ReadonlyArray<string> => {
   error TEXT,
   failed_at INTEGER
 ) WITHOUT ROWID`,
-    `CREATE INDEX IF NOT EXISTS ${index("claim")} ON ${indexed} (priority, ready_at, id)
-  WHERE state = 'ready' AND due_at IS NULL`,
-    `CREATE INDEX IF NOT EXISTS ${index("due")} ON ${indexed} (due_at) WHERE due_at IS NOT NULL`,
-    `CREATE INDEX IF NOT EXISTS ${index("dedupe")} ON ${indexed} (task, dedupe_key, ready_at, id)
-  WHERE state = 'ready' AND dedupe_key IS NOT NULL`,
-    `CREATE INDEX IF NOT EXISTS ${index("ordering")} ON ${indexed} (ordering_key, state, ready_at, id)
-  WHERE ordering_key IS NOT NULL`
+    ...partialIndexes(indexed, index)
   ]
 }
 
