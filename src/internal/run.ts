@@ -18,7 +18,9 @@ import type { AnyFiber } from "./fiberRefs.js"
 import { flatMapExit } from "./flatMapExit.js"
 import { Batch, type Call, intentsOf } from "./gather.js"
 import type { HandlerRegistry } from "./handlers.js"
-import type { IntentRecord } from "./intent.js"
+import { IntentRecord } from "./intent.js"
+import { rootFork } from "./position.js"
+import type { Cascade } from "./scope.js"
 import { Seat } from "./seat.js"
 
 /** However it ends, there is an outcome for each intent: interrupted, it answers with what it did. @internal */
@@ -52,16 +54,32 @@ const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> 
   for (const intent of intents) {
     if (!isRecord(intent)) {
       // One that comes from elsewhere than a scope, such as the worker of an engine, has no record yet.
-      return intents.map((intent) =>
-        isRecord(intent)
-          ? intent
-          : { cascade: undefined, ...intent, outcome: undefined, closure: undefined } as unknown as IntentRecord
-      )
+      return intents.map((intent) => isRecord(intent) ? intent : recordOf(intent))
     }
     intent.outcome = undefined
   }
   // Each of them was found to be one.
   return intents as ReadonlyArray<IntentRecord>
+}
+
+/** The relay's have the handlers that led to them, too. */
+const recordOf = (intent: Intent & { readonly cascade?: Cascade | undefined }): IntentRecord => {
+  const { cascade, enqueuedAt, id, options, payload, scopeId, span, task } = intent
+  return new IntentRecord(
+    id,
+    task,
+    payload,
+    options,
+    enqueuedAt,
+    scopeId,
+    0,
+    cascade,
+    span,
+    undefined,
+    rootFork(),
+    undefined,
+    undefined
+  )
 }
 
 /** Nobody else gives an intent this property. */
