@@ -1,8 +1,8 @@
 /**
- * Say a side effect where it is thought of; let it leave only when the work it belongs to has succeeded.
+ * Records side effects where they arise, and runs them only when the work around them has succeeded.
  *
- * `Airlock.enqueue` puts an intent into the scope that the running fiber is in. `Airlock.scoped` (or the HTTP middleware,
- * or a SQL transaction) is such a scope: if it succeeds its intents leave, if it fails they are gone.
+ * `Airlock.enqueue` adds an intent to the current scope. `Airlock.scoped`, the HTTP middleware and a SQL transaction open a
+ * scope. If the scope succeeds, its intents leave; if it fails, they are discarded.
  *
  * @since 0.1.0
  */
@@ -17,19 +17,31 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
 import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
-import type { AirlockScope, Exact, Limits, OptionsContext, ScopeOptions, ScopeView } from "./AirlockScope.js"
+import {
+  type AirlockScope,
+  type Exact,
+  type Limits,
+  type OptionsContext,
+  type ScopeOptions,
+  type ScopeView,
+  withoutMarker
+} from "./AirlockScope.js"
 import { CurrentExecutor, type Executor } from "./Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
-import { Airlock, type AirlockService } from "./internal/airlock.js"
-import { type ConfigOptions, type Configuration, configurationOf, read } from "./internal/config.js"
-import * as internal from "./internal/enqueue.js"
-import { HandlerRegistry } from "./internal/handlers.js"
-import { openRoot, openScope } from "./internal/open.js"
-import { extend } from "./internal/policyChain.js"
-import { enter, exitWithin, leave, locally, positionOf, rootFork } from "./internal/position.js"
-import type { Scope } from "./internal/scope.js"
-import { failureOf, giveBack, settle } from "./internal/settle.js"
-import * as tracing from "./internal/tracing.js"
+import { type ConfigOptions, type Configuration, configurationOf, read } from "./internal/config/configuration.js"
+import { Airlock, type AirlockService } from "./internal/contract/airlock.js"
+import { defaultLimits, resolveLimits } from "./internal/contract/limits.js"
+import { HandlerRegistry } from "./internal/handler/registry.js"
+import { currentOf, enter, exitEntered, exitInside, locally } from "./internal/scope/currentScope.js"
+import * as internal from "./internal/scope/enqueue.js"
+import { makeFork } from "./internal/scope/fork.js"
+import { openRoot, openScope } from "./internal/scope/open.js"
+import { preview, viewOf } from "./internal/scope/plan.js"
+import { extend } from "./internal/scope/policyChain.js"
+import type { Scope } from "./internal/scope/scope.js"
+import { exitOf, failureOf, settle } from "./internal/scope/settle.js"
+import { missingInternals } from "./internal/support/effectInternals.js"
+import { withScopeSpan } from "./internal/telemetry/spans.js"
 import type { Plan } from "./Plan.js"
 import { all, allowAll, CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
@@ -37,25 +49,38 @@ import type * as Task from "./Task.js"
 export { Airlock, type AirlockService, type Configuration }
 
 /**
- * What an application may set for all of its scopes. Policy and executor may be provided as services instead
- * (`Policy.layer`, `Executor.layer`).
+ * The settings for all scopes of an application. Policy and executor can be provided as services instead (`Policy.layer`,
+ * `Executor.layer`).
  *
  * @since 0.1.0
  * @category options
  */
 export interface AirlockOptions extends Limits {
+  /** A policy for all scopes, added to the policy of the context. Default: none. */
   readonly policy?: Policy
+  /** The executor for all scopes. Default: that of the context, else `Executor.inProcess()`. */
   readonly executor?: Executor
   /**
-   * How long the Layers of the handlers wait in all, when they close, for handlers that run and for what executors hold. What
-   * is left then is named in an error. Default: 30 seconds.
+   * How long a shutdown waits for running handlers and for intents that executors hold, for all handlers together. Then an
+   * error log names the handlers and intents that are left. Default: 30 seconds.
    */
   readonly shutdownTimeout?: Duration.DurationInput
 }
 
 /**
- * Builds the `Airlock` service. The policies of the options and of the Layer's context add up; the executor is that of the
+ * Builds the `Airlock` service. The policies of the options and of the Layer's context add up. The executor is that of the
  * options, else that of the context, else `Executor.inProcess()`.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, Executor } from "effect-airlock"
+ *
+ * const AirlockInBackground = Airlock.layer({
+ *   executor: Executor.background(),
+ *   maxIntents: 1000,
+ *   shutdownTimeout: "10 seconds"
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -64,31 +89,48 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
   Layer.scoped(
     Airlock,
     Effect.gen(function*() {
+      const missing = yield* Effect.withFiberRuntime<string | undefined>((fiber) =>
+        Effect.succeed(missingInternals(fiber))
+      )
+      if (missing !== undefined) {
+        return yield* Effect.dieMessage(missing)
+      }
       const policy = yield* CurrentPolicy
+      const handlers = new HandlerRegistry(() => service)
       const service: AirlockService = {
+        ...resolveLimits(options, defaultLimits),
         policy: options.policy === undefined
           ? policy
           : policy === allowAll
           ? options.policy
           : all(options.policy, policy),
         executor: options.executor ?? (yield* CurrentExecutor),
-        maxIntents: options.maxIntents ?? 10_000,
-        maxPayloadBytes: options.maxPayloadBytes ?? Infinity,
-        maxCascade: options.maxCascade ?? 100,
-        policyTimeout: Duration.decode(options.policyTimeout ?? "5 seconds"),
-        approveTimeout: Duration.decode(options.approveTimeout ?? "5 minutes"),
-        dispatchTimeout: Duration.decode(options.dispatchTimeout ?? "60 seconds"),
         shutdownTimeout: Duration.decode(options.shutdownTimeout ?? "30 seconds"),
-        handlers: new HandlerRegistry(() => service)
+        handlers,
+        register: (definition) => handlers.register(definition)
       }
-      // Closures have no Layer of a handler that would see to it.
-      yield* Effect.addFinalizer(() => service.handlers.close)
+      // An application with closures alone has no handler's Layer that would let the executors finish.
+      yield* Effect.addFinalizer(() => handlers.close)
       return service
     })
   )
 
 /**
- * `Airlock.layer()`: the Layer that an application provides.
+ * `Airlock.layer()` with all defaults. Provide it once for the whole application.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Airlock, AirlockLive, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ * const SendReceiptLive = SendReceipt.toLayer(({ orderId }) => Effect.log(`receipt ${orderId}`))
+ *
+ * const program = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(
+ *   Airlock.scoped,
+ *   Effect.provide(SendReceiptLive.pipe(Layer.provideMerge(AirlockLive)))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -96,7 +138,7 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
 export const AirlockLive: Layer.Layer<Airlock> = layer()
 
 /**
- * What `Airlock.layerConfig` may be told beside the configuration that it reads.
+ * The options of {@link layerConfig}, in addition to the configuration that it reads.
  *
  * @since 0.1.0
  * @category options
@@ -104,18 +146,18 @@ export const AirlockLive: Layer.Layer<Airlock> = layer()
 export interface LayerConfigOptions<
   Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>>
 > {
-  /** What all keys begin with. Default: `AIRLOCK`. */
+  /** The prefix of all keys. Default: `AIRLOCK`. */
   readonly prefix?: string
-  /** Policies that the configuration may name, beside the built-in ones. */
+  /** Policies that the configuration can name, beside the built-in ones. */
   readonly policies?: Readonly<Record<string, Policy>>
   /**
-   * Executors that the configuration may name, beside the built-in ones. Of Effects, only the chosen one's is run; what it
-   * acquires is released with the Layer.
+   * Executors that the configuration can name, beside the built-in ones. Of Effects, only that of the chosen executor runs;
+   * its resources are released with the Layer.
    */
   readonly executors?: Executors
 }
 
-/** What the Effects among the executors fail with, and need. */
+/** The errors and the requirements of the Effects among the executors. */
 type ErrorOf<Executors> = Executors[keyof Executors] extends infer X
   ? X extends Effect.Effect<Executor, infer E, unknown> ? E : never
   : never
@@ -124,12 +166,11 @@ type ContextOf<Executors> = Executors[keyof Executors] extends infer X
   : never
 
 /**
- * Builds the `Airlock` service from Effect's `Config`: the executor and the policies by name, and the limits. A key that
- * is not given has its default; policies add up with those of the Layer's context, a configured executor stands before the
- * context's.
+ * Builds the `Airlock` service from Effect's `Config`: the executor and the policies by name, and the limits. A missing key
+ * has its default. Policies add up with those of the Layer's context. A configured executor replaces that of the context.
  *
- * Fails with a `ConfigError` that says what was expected: for a value that cannot be read, for a name that nobody
- * registered, and for a key under the prefix that nothing reads.
+ * Fails with a `ConfigError` if a value cannot be read, a name is unknown, or a key under the prefix is unknown. The error
+ * says what was expected. Fails with the error of the chosen executor if its Effect fails.
  *
  * @example
  * ```ts
@@ -158,27 +199,42 @@ export const layerConfig = <
   Exclude<ContextOf<Executors>, EffectScope.Scope>
 > =>
   Layer.unwrapScoped(Effect.map(
-    // What all of them fail with and need, as one type.
+    // The errors and the requirements of all executors, as one type.
     read(options as ConfigOptions<ErrorOf<Executors>, ContextOf<Executors>>),
     layer
   ))
 
 /**
- * What holds for all scopes of the application, by whichever Layer it was set: to be read, or logged as one value.
+ * Returns the settings that hold for all scopes of the application, as a value that can be logged.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Airlock, AirlockLive } from "effect-airlock"
+ *
+ * const program = Effect.flatMap(Airlock.configuration, (settings) => Effect.logInfo("Airlock", settings)).pipe(
+ *   Effect.provide(AirlockLive)
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category inspection
+ * @category accessors
  */
 export const configuration: Effect.Effect<Configuration, never, Airlock> = Effect.map(Airlock, configurationOf)
 
 /**
- * Wishes that a task be run: puts an intent into the scope around, and gives the intent's id. Nothing happens yet. When
- * the scope succeeds, and with it the scopes and transactions around it, the intent leaves.
+ * Adds an intent to the current scope and returns the intent's id. Nothing runs until the scope, its outer scopes and its
+ * transactions have succeeded.
  *
- * It cannot fail. Wrong use is a defect that names the task and the place of the call: a payload that does not fit
- * (`InvalidPayloadError`), no scope (`NoScopeError`), a scope that has settled (`ScopeClosedError`), a policy that
- * refuses (`PolicyViolation`), a full scope (`BufferFullError`), a transaction that Airlock does not see
- * (`UnseenTransactionError`). A refused intent leaves the scope as it was.
+ * The enqueue cannot fail. Wrong use is a defect with an error that names the task and the place of the call:
+ *
+ * - `NoScopeError`, `ScopeClosedError`: there is no scope, or it has settled.
+ * - `InvalidPayloadError`, `PayloadTooLargeError`: the payload does not match its Schema, or exceeds `maxPayloadBytes`.
+ * - `PolicyViolation`, `PolicyEnqueueError`: a policy refuses the intent, or a policy enqueues it.
+ * - `BufferFullError`, `CascadeTooDeepError`: the enqueue exceeds `maxIntents` or `maxCascade`.
+ * - `UnseenTransactionError`: the scope does not know the SQL transaction around the enqueue.
+ *
+ * The scope then stays as it was.
  *
  * @example
  * ```ts
@@ -201,11 +257,18 @@ export const enqueue: <Name extends string, Payload extends Schema.Schema.Any>(
 ) => Effect.Effect<IntentId, never, AirlockScope> = internal.enqueue
 
 /**
- * Enqueues a closure instead of a task, for executors inside the process: what is too small for a task of its own. It runs
- * as a handler does, when the scope has succeeded, with the services that it has here, but without the transaction that may
- * be open here. `name` is what policies and logs know it by.
+ * Enqueues an Effect instead of a task, for executors in this process. If the scope succeeds, the Effect runs as a handler
+ * does, with the services of the enqueue, but without its SQL transaction. Policies, plans and logs show it as `name`.
  *
- * A durable executor cannot keep it: there it is a `NotSerializableError`.
+ * A durable executor cannot store an Effect. With such an executor the enqueue is a defect (`NotSerializableError`).
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Airlock } from "effect-airlock"
+ *
+ * const saved = Airlock.enqueueEffect("clearCache", Effect.log("the cache is cleared"))
+ * ```
  *
  * @since 0.1.0
  * @category enqueueing
@@ -218,8 +281,8 @@ export const enqueueEffect: <A, E, R>(
   internal.enqueueEffect
 
 /**
- * What `Airlock.scoped` makes of its argument: of an Effect, the same one in a scope; of options, the function that puts
- * an Effect into such a scope.
+ * The result of {@link scoped}: for an Effect, that Effect in a scope; for options, a function that runs an Effect in such
+ * a scope.
  *
  * @since 0.1.0
  * @category utility types
@@ -231,10 +294,10 @@ export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
   ) => Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock | OptionsContext<X>>
 
 /**
- * Runs an Effect in a scope. If it succeeds, what it enqueued leaves, and `Airlock.scoped` ends only then; if it fails,
- * dies or is interrupted, what it enqueued is gone. Inside another scope, success hands the intents to that one.
+ * Runs an Effect in a scope. If the Effect succeeds, its intents leave before `Airlock.scoped` completes. If it fails, dies
+ * or is interrupted, they are discarded. Inside another scope, a success hands the intents over to that scope.
  *
- * Where the Effect succeeded and an intent could not leave, it fails with a {@link FlushError} that names each.
+ * Fails with a {@link FlushError} if the Effect succeeded and some intents could not leave. The error names each of them.
  *
  * @example
  * ```ts
@@ -265,11 +328,12 @@ const inScope = <A, E, R>(
 ): Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
-      const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options)
-      return tracing.scope(
+      const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+      const scope = openScope(fiber, { airlock, options })
+      return withScopeSpan(
         Effect.flatMap(
-          exitWithin(restore(self), fiber, scope),
-          (exit) => Effect.flatMap(settle(scope, exit), (settlement) => giveBack(scope, exit, settlement))
+          withoutMarker(exitInside(restore(self), fiber, scope)),
+          (exit) => Effect.flatMap(settle(scope, exit), (settlement) => exitOf(scope, exit, settlement))
         ),
         fiber,
         scope
@@ -278,11 +342,24 @@ const inScope = <A, E, R>(
   )
 
 /**
- * Opens a scope as a resource: it settles when the Effect `Scope` around closes, from its Exit. For Layers, for
- * `Effect.provideServiceEffect(AirlockScope, Airlock.open())`, and where a scope's ends are not those of one Effect.
+ * Opens a scope as a resource. It settles when the Effect `Scope` closes, by the `Exit` of that `Scope`. Use it in Layers,
+ * and for scopes that last longer than one Effect. To run one Effect in a scope, use {@link scoped}.
  *
- * A release cannot fail, so an intent that could not leave is a defect here (a {@link FlushError} inside). Where there is
- * one Effect to wrap, use {@link scoped}.
+ * Closing a `Scope` cannot fail, so a {@link FlushError} is a defect here.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockLive, AirlockScope, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const program = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(
+ *   Effect.provideServiceEffect(AirlockScope, Airlock.open()),
+ *   Effect.scoped,
+ *   Effect.provide(AirlockLive)
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category scopes
@@ -290,35 +367,55 @@ const inScope = <A, E, R>(
 export const open = <const Options extends ScopeOptions = {}>(
   options?: Options & Exact<Options, ScopeOptions>
 ): Effect.Effect<AirlockScope["Type"], never, Airlock | EffectScope.Scope | OptionsContext<Options>> =>
-  Effect.acquireRelease(
-    Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
-      const scope = openScope(fiber, Context.unsafeGet(fiber.currentContext, Airlock), options ?? {})
-      enter(fiber, scope)
-      return Effect.succeed(scope)
-    }),
-    (scope, exit) =>
-      leave(scope).pipe(
-        Effect.zipRight(settle(scope, exit, { byExitAlone: true })),
-        Effect.flatMap((settlement) => failureOf(scope, exit, settlement)),
-        Effect.orDie
-      )
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.withFiberRuntime<Scope, never, Airlock>((fiber) => {
+        const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
+        const scope = openScope(fiber, { airlock, options: options ?? {} })
+        enter(fiber, scope)
+        return Effect.succeed(scope)
+      }),
+      (scope, exit) =>
+        exitEntered(scope).pipe(
+          Effect.zipRight(settle(scope, exit, { byExitAlone: true })),
+          Effect.flatMap((settlement) => failureOf(scope, exit, settlement)),
+          Effect.orDie
+        )
+    ),
+    viewOf
   )
 
 /**
- * The scope that the running fiber is in, read-only, for whoever looks: logs, middleware, tests.
+ * Returns a read-only view of the current scope, or `None` without a scope, for logs, middleware and tests.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { Airlock } from "effect-airlock"
+ *
+ * const state = Effect.map(Airlock.current, Option.map((scope) => `${scope.name} is ${scope.state}`))
+ * ```
  *
  * @since 0.1.0
- * @category inspection
+ * @category accessors
  */
 export const current: Effect.Effect<Option.Option<ScopeView>> = Effect.withFiberRuntime((fiber) =>
-  Effect.succeed(Option.fromNullable(positionOf(fiber)?.scope))
+  Effect.succeed(Option.map(Option.fromNullable(currentOf(fiber)?.scope), viewOf))
 )
 
 /**
- * What the scope around holds now, in order; nothing where there is no scope.
+ * Returns the intents that the current scope holds, in the order of their enqueues. Empty without a scope.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Airlock } from "effect-airlock"
+ *
+ * const count = Effect.map(Airlock.intents, (intents) => intents.length)
+ * ```
  *
  * @since 0.1.0
- * @category inspection
+ * @category accessors
  */
 export const intents: Effect.Effect<ReadonlyArray<Intent>> = Effect.map(
   current,
@@ -326,8 +423,11 @@ export const intents: Effect.Effect<ReadonlyArray<Intent>> = Effect.map(
 )
 
 /**
- * Runs an Effect, and says what would leave, by which policy it would not, and why. Nothing leaves: not from a scope inside
- * it either, an independent one included. What the Effect did to a database is its own.
+ * Runs an Effect and returns the plan of its intents: which of them would leave, and why the others would not. Nothing
+ * leaves, not even from independent scopes inside the Effect. Rows that the Effect writes to a database stay.
+ *
+ * Fails with a `PolicyFailedError` if a policy dies, and with a `SettleTimeoutError` if the policies exceed
+ * `policyTimeout`.
  *
  * @example
  * ```ts
@@ -343,19 +443,20 @@ export const intents: Effect.Effect<ReadonlyArray<Intent>> = Effect.map(
  * ```
  *
  * @since 0.1.0
- * @category inspection
+ * @category execution
  */
 export const plan = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<Plan, E | PolicyFailedError | SettleTimeoutError, Exclude<R, AirlockScope> | Airlock> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
-      const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
-      const scope = openRoot(airlock, fiber.currentContext, positionOf(fiber), { name: "plan" })
-      scope.planning = true
-      return Effect.flatMap(exitWithin(restore(self), fiber, scope), (exit) => {
+      const { currentContext: context } = fiber
+      const airlock = Context.unsafeGet(context, Airlock)
+      const options = { name: "plan" }
+      const scope = openRoot({ airlock, context, current: currentOf(fiber), options, planning: true })
+      return Effect.flatMap(withoutMarker(exitInside(restore(self), fiber, scope)), (exit) => {
         const planned: Effect.Effect<Plan, E | PolicyFailedError | SettleTimeoutError> = Exit.isSuccess(exit)
-          ? scope.plan
+          ? preview(scope)
           : Effect.failCause(exit.cause)
         return Effect.ensuring(planned, settle(scope, exit, { flush: false }))
       })
@@ -363,11 +464,21 @@ export const plan = <A, E, R>(
   )
 
 /**
- * Puts a region of code under a policy, beside those that hold already. It is sealed on each intent enqueued there, and
- * holds for every scope that opens there.
+ * Adds a policy to those in force while an Effect runs. The policy is sealed on each intent that the Effect enqueues, and
+ * holds for every scope that it opens.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Airlock, Policy, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const quiet = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(Airlock.withPolicy(Policy.dropAll))
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category combinators
  */
 export const withPolicy: {
   <R2>(policy: Policy<R2>): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | R2>
@@ -376,23 +487,34 @@ export const withPolicy: {
   2,
   <A, E, R, R2>(self: Effect.Effect<A, E, R>, policy: Policy<R2>): Effect.Effect<A, E, R | R2> =>
     Effect.withFiberRuntime((fiber) => {
-      const position = positionOf(fiber)
+      const current = currentOf(fiber)
       return locally(self, {
-        scope: position?.scope,
-        policies: extend(position?.policies, policy, fiber.currentContext, true),
-        fork: position?.fork ?? rootFork()
+        scope: current?.scope,
+        policies: extend(current?.policies, policy, fiber.currentContext, true),
+        fork: current?.fork ?? makeFork(undefined)
       })
     })
 )
 
 /**
- * Gives up the check that there is a scope, for services whose methods should need nothing: a missing scope is then a
- * defect ({@link NoScopeError}) when it happens, instead of a compile error. It opens no scope.
+ * Removes the requirement `AirlockScope` without opening a scope, for services whose methods should have no requirements. A
+ * missing scope is then a defect at the enqueue (`NoScopeError`), and no longer a compile error.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * // Effect<IntentId>
+ * const confirm = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(Effect.provide(Airlock.unchecked))
+ * ```
  *
  * @since 0.1.0
  * @category layers
  */
 export const unchecked: Layer.Layer<AirlockScope> = Layer.succeedContext(
-  // The service has a value at run time wherever it is asked for: only the requirement is to go.
+  // At run time the service has a default value everywhere. Only the requirement is removed.
   Context.empty() as Context.Context<AirlockScope>
 )

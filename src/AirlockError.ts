@@ -1,10 +1,10 @@
 /**
- * What can go wrong, and what to do about it.
+ * The errors of Airlock. Each says what happened and what to do about it.
  *
- * Wrong use of the library (`NoScopeError` and its like) is a defect: no caller could act on it. What a caller can act
- * on, that some intents did not leave, is the typed {@link FlushError}.
+ * Wrong use of the library, such as an enqueue without a scope, is a defect, because no caller could act on it. Errors that
+ * a caller can act on are typed, above all the {@link FlushError}, which names the intents that did not leave.
  *
- * No message carries a payload: payloads may hold secrets, and errors end up in logs.
+ * No message contains a payload, because payloads may hold secrets and errors are logged.
  *
  * @since 0.1.0
  */
@@ -13,120 +13,119 @@ import * as Schema from "effect/Schema"
 
 const at = (site: string | undefined): string => site === undefined ? "" : ` (${site})`
 
-/** Where `Airlock.enqueue` was called, as a stack frame: `at checkout (src/orders.ts:12:5)`. */
+/** The call of `Airlock.enqueue` as a stack frame: `at checkout (src/orders.ts:12:5)`. */
 const site = Schema.optionalWith(Schema.String, { exact: true })
 
 /**
- * `Airlock.enqueue` ran where no scope is open. Only reachable through `Airlock.unchecked` or a cast: otherwise the
- * missing scope is a compile error. Without a `task`, it was the service `AirlockScope` that was looked at.
+ * `Airlock.enqueue` ran without a scope, or the service `AirlockScope` was used without one. Then `task` is absent.
+ *
+ * Without `Airlock.unchecked` or a cast, a missing scope is a compile error.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class NoScopeError extends Schema.TaggedError<NoScopeError>("effect-airlock/NoScopeError")("NoScopeError", {
   task: Schema.optionalWith(Schema.String, { exact: true }),
   site
 }) {
   override get message(): string {
-    return this.task === undefined
-      ? "AirlockScope was looked at outside of any Airlock scope. Airlock.current says whether there is one."
-      : `"${this.task}" was enqueued outside of any Airlock scope${at(this.site)}. ` +
-        "Wrap the program in Airlock.scoped, or serve the route through HttpMiddleware.airlock."
+    const used = this.task === undefined
+      ? "The service AirlockScope was used without an open scope. Airlock.current tells whether there is one."
+      : `"${this.task}" was enqueued without an Airlock scope${at(this.site)}.`
+    return `${used} Wrap the program in Airlock.scoped, or serve the route with HttpMiddleware.airlock.`
   }
 }
 
 /**
- * `Airlock.enqueue` ran in a scope that has settled, or was settling: typically in a daemon fiber that outlived its
- * request. The intent was not accepted.
+ * `Airlock.enqueue` ran in a scope that was settling or had settled, typically in a daemon fiber that outlived the scope.
+ * Or a scope succeeded after its outer scope had settled. The intent was refused.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class ScopeClosedError extends Schema.TaggedError<ScopeClosedError>("effect-airlock/ScopeClosedError")(
   "ScopeClosedError",
   { task: Schema.String, scope: Schema.String, state: Schema.String, site }
 ) {
   override get message(): string {
-    return `"${this.task}" was enqueued in the scope "${this.scope}", which is already ${this.state}${
-      at(this.site)
-    }. ` +
-      "A fiber that outlives its scope needs a scope of its own: wrap what it does in Airlock.scoped({ independent: true })."
+    return `"${this.task}" came too late${at(this.site)}: the scope "${this.scope}" is already ${this.state}. ` +
+      "A fiber that outlives its scope needs a scope of its own. " +
+      "Wrap the work of that fiber in Airlock.scoped({ independent: true })."
   }
 }
 
 /**
- * A policy tried to enqueue. Policies decide; they never add work.
+ * `Airlock.enqueue` ran inside a policy or an approval. These decide about intents and cannot enqueue.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class PolicyEnqueueError extends Schema.TaggedError<PolicyEnqueueError>("effect-airlock/PolicyEnqueueError")(
   "PolicyEnqueueError",
   { task: Schema.String, site }
 ) {
   override get message(): string {
-    return `"${this.task}" was enqueued from within a policy${at(this.site)}. ` +
-      "A policy only says whether an intent may leave; enqueue from the code that the policy judges."
+    return `"${this.task}" was enqueued inside a policy or an approval${at(this.site)}. ` +
+      "These decide about intents and cannot enqueue. Enqueue in the body of the scope."
   }
 }
 
 /**
- * A policy in force refuses this intent at the moment it is enqueued.
+ * A policy in force refused an intent when it was enqueued.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class PolicyViolation extends Schema.TaggedError<PolicyViolation>("effect-airlock/PolicyViolation")(
   "PolicyViolation",
   { task: Schema.String, policy: Schema.String, reason: Schema.String, site }
 ) {
   override get message(): string {
-    return `"${this.task}" may not be enqueued here${
-      at(this.site)
-    }: the policy "${this.policy}" refuses it (${this.reason}).`
+    return `The policy "${this.policy}" refused "${this.task}"${at(this.site)}: ${this.reason}. ` +
+      "Remove the enqueue, or run this code without the policy."
   }
 }
 
 /**
- * A scope holds as many intents as it may.
+ * A scope would hold more intents than its `maxIntents`, by an enqueue or by the intents of a scope inside it.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class BufferFullError extends Schema.TaggedError<BufferFullError>("effect-airlock/BufferFullError")(
   "BufferFullError",
   { task: Schema.String, scope: Schema.String, limit: Schema.Number, site }
 ) {
   override get message(): string {
-    return `"${this.task}" does not fit${at(this.site)}: the scope "${this.scope}" already holds its limit of ` +
-      `${this.limit} intents. Raise maxIntents, or split the work into scopes of its own.`
+    return `"${this.task}" does not fit into the scope "${this.scope}"${at(this.site)}, which holds at most ` +
+      `${this.limit} intents. Raise maxIntents, or split the work into several independent scopes.`
   }
 }
 
 /**
- * The payload given to `Airlock.enqueue` is not what the task's Schema describes. The message names paths and what was
- * expected there, never the values.
+ * The payload of an intent does not match the Schema of its task or cannot be encoded, or the options of the enqueue are
+ * not valid. The message names each place and what was expected there. It shows no values.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class InvalidPayloadError extends Schema.TaggedError<InvalidPayloadError>("effect-airlock/InvalidPayloadError")(
   "InvalidPayloadError",
   { task: Schema.String, issues: Schema.Array(Schema.String), site }
 ) {
   override get message(): string {
-    return `"${this.task}" was enqueued with a payload that does not fit its Schema${at(this.site)}: ${
-      this.issues.join("; ")
-    }.`
+    return `The payload or the options of "${this.task}" are not valid${at(this.site)}: ${this.issues.join("; ")}. ` +
+      "Correct the call of Airlock.enqueue, or the payload Schema of the task."
   }
 }
 
 /**
- * `Airlock.enqueue` ran inside a SQL transaction that Airlock does not know, so it could not tell whether that
- * transaction commits.
+ * `Airlock.enqueue` ran inside a SQL transaction that its scope does not know: the transaction of a client that
+ * `SqlTransaction.layer` does not decorate, or a transaction around an independent scope. The intent was refused, because
+ * it would leave before the COMMIT.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class UnseenTransactionError
   extends Schema.TaggedError<UnseenTransactionError>("effect-airlock/UnseenTransactionError")(
@@ -135,16 +134,17 @@ export class UnseenTransactionError
   )
 {
   override get message(): string {
-    return `"${this.task}" was enqueued inside a SQL transaction that Airlock does not see${at(this.site)}. ` +
-      "Provide SqlTransaction.layer over the SqlClient that opened it, so that the intent can wait for its commit."
+    return `"${this.task}" was enqueued inside a SQL transaction that its scope does not know${at(this.site)}. ` +
+      "The intent would leave before the COMMIT. Provide SqlTransaction.layer over the SqlClient that opened the " +
+      "transaction, and open no independent scope inside a transaction."
   }
 }
 
 /**
- * A statement or a savepoint came for a transaction that has ended, from a fiber that outlived it. It was not run.
+ * A fiber ran a statement or a savepoint in a transaction that had ended. The statement was refused.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class TransactionEndedError
   extends Schema.TaggedError<TransactionEndedError>("effect-airlock/TransactionEndedError")(
@@ -153,18 +153,18 @@ export class TransactionEndedError
   )
 {
   override get message(): string {
-    return "A statement or savepoint came for a transaction that has ended: a fiber that was forked in the transaction still " +
-      "uses its connection, which may be another's by now. Join the fiber before the transaction ends, or give it one of " +
-      "its own."
+    return "A fiber ran a statement or a savepoint in a SQL transaction that has ended. It was refused, because another " +
+      "transaction may use the connection now. Join the fiber before the transaction ends, or give the fiber a " +
+      "transaction of its own."
   }
 }
 
 /**
- * A savepoint waited too long for another one of the same transaction, which is open in another fiber: most likely that
- * one waits for this fiber.
+ * A savepoint waited too long for another savepoint of the same transaction, which is open in another fiber. Most likely
+ * the other savepoint waits for this fiber.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class SavepointTimeoutError
   extends Schema.TaggedError<SavepointTimeoutError>("effect-airlock/SavepointTimeoutError")(
@@ -173,18 +173,18 @@ export class SavepointTimeoutError
   )
 {
   override get message(): string {
-    return `A savepoint waited ${this.millis} ms for another one of the same transaction to end. Savepoints side by side ` +
-      "take turns: one that waits for a fiber which itself opens a savepoint, and is not inside the first, waits for ever. " +
-      "Fork that fiber inside the savepoint that waits for it, or open its savepoint around both."
+    return `A savepoint waited ${this.millis} ms for another savepoint of the same transaction to end. The savepoints of a ` +
+      "transaction run one after the other. Most likely the open savepoint waits for the fiber of this one. Fork that " +
+      "fiber inside the open savepoint, or open all savepoints in the fiber of the transaction."
   }
 }
 
 /**
- * The client of one database was used inside a transaction of another one's. Effect has one tag for the connection of a
- * transaction, so the statement would run on the other database.
+ * The client of one database was used inside a transaction of another database. Effect has one tag for the connection of a
+ * transaction, so the statement would run on the other database. It was refused.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class ForeignTransactionError
   extends Schema.TaggedError<ForeignTransactionError>("effect-airlock/ForeignTransactionError")(
@@ -193,16 +193,17 @@ export class ForeignTransactionError
   )
 {
   override get message(): string {
-    return "The SqlClient of one database was used inside a transaction of another one's, on whose connection it would " +
-      "run: Effect knows one transaction at a time. Use it before or after that transaction, or in an intent's handler."
+    return "The SqlClient of one database was used inside a transaction of another database. Effect knows one transaction " +
+      "at a time, so the statement would run on the wrong database. Use the client before or after the transaction, or in " +
+      "the handler of a task."
   }
 }
 
 /**
- * What needs a client that `SqlTransaction.layer` decorates was given one that it does not.
+ * A function that needs a client which `SqlTransaction.layer` decorates was used with another client.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class UndecoratedClientError
   extends Schema.TaggedError<UndecoratedClientError>("effect-airlock/UndecoratedClientError")(
@@ -216,10 +217,10 @@ export class UndecoratedClientError
 }
 
 /**
- * A handler enqueues a task whose handler enqueues a task, and so on, deeper than allowed: most likely a loop.
+ * Handlers enqueued tasks whose handlers enqueued tasks, and so on, deeper than `maxCascade`. Most likely this is a loop.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class CascadeTooDeepError extends Schema.TaggedError<CascadeTooDeepError>("effect-airlock/CascadeTooDeepError")(
   "CascadeTooDeepError",
@@ -227,17 +228,17 @@ export class CascadeTooDeepError extends Schema.TaggedError<CascadeTooDeepError>
 ) {
   override get message(): string {
     const [first, ...rest] = this.chain.length > 6 ? ["...", ...this.chain.slice(-5)] : this.chain
-    return `"${this.task}" was enqueued by a handler that runs ${this.limit} handlers deep${at(this.site)}: ` +
+    return `"${this.task}" was enqueued ${this.limit} handlers deep, which is the limit${at(this.site)}: ` +
       `${[first, ...rest, this.task].join(" -> ")}. ` +
-      "Let the handler enqueue only where there is more to do, or raise maxCascade."
+      "Most likely these handlers enqueue each other in a loop. End the loop, or raise maxCascade."
   }
 }
 
 /**
- * A payload is larger than allowed.
+ * The payload of an intent is larger than `maxPayloadBytes`, encoded as JSON in UTF-8.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class PayloadTooLargeError
   extends Schema.TaggedError<PayloadTooLargeError>("effect-airlock/PayloadTooLargeError")(
@@ -246,18 +247,17 @@ export class PayloadTooLargeError
   )
 {
   override get message(): string {
-    return `"${this.task}" was enqueued with a payload of ${this.bytes} bytes${
-      at(this.site)
-    }, and may have ${this.limit}. ` +
-      "Enqueue the key of what is large, or raise maxPayloadBytes."
+    return `"${this.task}" was enqueued with a payload of ${this.bytes} bytes${at(this.site)}. ` +
+      `The limit is ${this.limit} bytes. ` +
+      "Store the data elsewhere and enqueue its key, or raise maxPayloadBytes."
   }
 }
 
 /**
- * A closure was enqueued where the executor keeps intents outside of this process.
+ * `Airlock.enqueueEffect` was used with a durable executor, which cannot store a closure.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class NotSerializableError
   extends Schema.TaggedError<NotSerializableError>("effect-airlock/NotSerializableError")(
@@ -266,33 +266,33 @@ export class NotSerializableError
   )
 {
   override get message(): string {
-    return `"${this.task}" is a closure, and the executor "${this.executor}" keeps intents outside of this process${
+    return `"${this.task}" is a closure, and the executor "${this.executor}" stores intents outside of this process${
       at(this.site)
-    }. Make it a Task, with a payload and a handler.`
+    }. Define a task with a payload and a handler, and enqueue that.`
   }
 }
 
 /**
- * Two handlers were given for one task name to the same Airlock.
+ * Two handlers were provided for one task name in the same Airlock.
  *
  * @since 0.1.0
- * @category wrong use
+ * @category errors
  */
 export class DuplicateTaskError extends Schema.TaggedError<DuplicateTaskError>("effect-airlock/DuplicateTaskError")(
   "DuplicateTaskError",
   { task: Schema.String }
 ) {
   override get message(): string {
-    return `The task "${this.task}" already has a handler in this Airlock. ` +
-      "Task names are global: rename one of the two tasks, or provide one toLayer of it only."
+    return `The task "${this.task}" already has a handler in this Airlock, and can have only one. ` +
+      "Rename one of the two tasks, or provide only one of the two Layers."
   }
 }
 
 /**
- * No handler is registered for the task of an intent.
+ * The task of an intent has no handler.
  *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export class UnknownTaskError extends Schema.TaggedError<UnknownTaskError>("effect-airlock/UnknownTaskError")(
   "UnknownTaskError",
@@ -301,15 +301,15 @@ export class UnknownTaskError extends Schema.TaggedError<UnknownTaskError>("effe
   override get message(): string {
     const known = this.known.length === 0 ? "none" : this.known.join(", ")
     return `No handler is registered for the task "${this.task}" (registered: ${known}). ` +
-      "Provide the Layer that task.toLayer(handler) gives."
+      "Provide the Layer that task.toLayer(handler) returns."
   }
 }
 
 /**
- * The executor could not dispatch an intent; for a handler in the process, the handler failed.
+ * The executor could not dispatch an intent. For an executor in this process, the handler failed, died or was interrupted.
  *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export class DispatchError extends Schema.TaggedError<DispatchError>("effect-airlock/DispatchError")("DispatchError", {
   task: Schema.String,
@@ -321,40 +321,42 @@ export class DispatchError extends Schema.TaggedError<DispatchError>("effect-air
 }
 
 /**
- * The executor stopped before it came to this intent.
+ * The executor stopped before it dispatched an intent: an earlier handler failed under `failFast`, or the executor was
+ * interrupted.
  *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export class NotAttemptedError extends Schema.TaggedError<NotAttemptedError>("effect-airlock/NotAttemptedError")(
   "NotAttemptedError",
   { task: Schema.String }
 ) {
   override get message(): string {
-    return `"${this.task}" was not attempted: the executor had stopped at an earlier failure.`
+    return `"${this.task}" was not attempted: the executor had stopped, because an earlier handler failed (failFast) or ` +
+      "because the executor was interrupted."
   }
 }
 
 /**
- * Something that settling waits for took longer than it may.
+ * A policy, an approval, an executor or a handler took longer than its time limit.
  *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export class SettleTimeoutError extends Schema.TaggedError<SettleTimeoutError>("effect-airlock/SettleTimeoutError")(
   "SettleTimeoutError",
   { what: Schema.String, millis: Schema.Number }
 ) {
   override get message(): string {
-    return `${this.what} did not answer within ${this.millis} ms.`
+    return `${this.what} did not complete within ${this.millis} ms. Raise its time limit if it needs longer.`
   }
 }
 
 /**
- * A policy, or the approval of a plan, failed while it decided.
+ * A policy, or the approval of a plan, died or was interrupted while it decided about intents. Then none of them leaves.
  *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export class PolicyFailedError extends Schema.TaggedError<PolicyFailedError>("effect-airlock/PolicyFailedError")(
   "PolicyFailedError",
@@ -368,10 +370,10 @@ export class PolicyFailedError extends Schema.TaggedError<PolicyFailedError>("ef
 }
 
 /**
- * Why one intent did not leave.
+ * The Schema of the reason why an intent did not leave.
  *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export const FlushReason = Schema.Union(
   UnknownTaskError,
@@ -384,29 +386,50 @@ export const FlushReason = Schema.Union(
 )
 
 /**
+ * The reason why an intent did not leave.
+ *
  * @since 0.1.0
- * @category reasons
+ * @category errors
  */
 export type FlushReason = typeof FlushReason.Type
 
 /**
- * An intent that should have left and did not.
+ * An intent that should have left and did not, with the reason.
  *
  * @since 0.1.0
- * @category failures
+ * @category models
  */
 export interface FlushFailure {
   readonly intentId: string
+  /** The name of the task. */
   readonly task: string
   readonly reason: FlushReason
 }
 
 /**
- * A scope succeeded, but some of its intents could not leave. It names every one of them, and carries the exit of the
- * body, whose work is done all the same.
+ * Some intents of a scope should have left and did not. `failures` names each of them with its reason. `exit` is the exit
+ * of the scope's body, whose work is done.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockLive, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const program = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(
+ *   Effect.asVoid,
+ *   Airlock.scoped,
+ *   Effect.catchTag("FlushError", ({ failures }) =>
+ *     Effect.forEach(failures, ({ intentId, reason, task }) => Effect.logError(`${task} ${intentId}`, reason), {
+ *       discard: true
+ *     })),
+ *   Effect.provide(AirlockLive)
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category failures
+ * @category errors
  */
 export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/FlushError")("FlushError", {
   scope: Schema.String,
@@ -420,20 +443,24 @@ export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/F
 }
 
 /**
- * Nobody knows whether a transaction was committed: the connection broke between its COMMIT and the answer. Nothing that it
- * enqueued leaves. To run it again may do its work twice; look for its rows first.
+ * The outcome of a COMMIT is unknown, usually because the connection broke before the answer arrived. The transaction may
+ * be committed or not. This process discards its intents. With an outbox the intents are rows of the transaction, and they
+ * leave if it was committed.
+ *
+ * Running the transaction again may do its work twice, so look for its rows first.
  *
  * @since 0.1.0
- * @category failures
+ * @category errors
  */
 export class CommitUnknownError
   extends Schema.TaggedError<CommitUnknownError>("effect-airlock/CommitUnknownError")("CommitUnknownError", {
-    /** What the driver said, a `SqlError`. */
+    /** The `SqlError` of the driver. */
     cause: Schema.Defect
   })
 {
   override get message(): string {
-    return "A transaction was sent to be committed, and its connection broke before the answer: it may be committed or not. " +
-      "Its intents were discarded. Look for its rows before it is run again."
+    return "The outcome of a COMMIT is unknown: the database did not confirm it. The transaction may be committed or not. " +
+      "This process has discarded its intents. Intents in an outbox leave if the transaction was committed. " +
+      "Look for the rows of the transaction before you run it again."
   }
 }

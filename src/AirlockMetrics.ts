@@ -1,5 +1,13 @@
 /**
- * What Airlock counts and measures. All names begin with `airlock_`; counters are of intents.
+ * The metrics of Airlock. All names begin with `airlock_`, and all counters count intents. They are always on.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Metric } from "effect"
+ * import { AirlockMetrics } from "effect-airlock"
+ *
+ * const failures = Effect.map(Metric.value(AirlockMetrics.failed), ({ count }) => count)
+ * ```
  *
  * @since 0.1.0
  */
@@ -10,7 +18,7 @@ const counter = (name: string, description: string) =>
   Metric.counter(`airlock_${name}`, { description, incremental: true })
 
 /**
- * Accepted by a scope; counted when it settles.
+ * Counts the intents that a scope accepted. They are counted when the scope settles.
  *
  * @since 0.1.0
  * @category metrics
@@ -18,39 +26,41 @@ const counter = (name: string, description: string) =>
 export const enqueued = counter("enqueued_intents", "Intents accepted by a scope")
 
 /**
- * Handed to a scope by one inside it, once for each scope on the way out.
+ * Counts the intents that an outer scope captured from a scope inside it, once for each outer scope.
  *
  * @since 0.1.0
  * @category metrics
  */
-export const captured = counter("captured_intents", "Intents handed to a scope by one inside it")
+export const captured = counter("captured_intents", "Intents captured by an outer scope")
 
 /**
- * Not let through by a policy; tagged with the `policy` and the `task`.
+ * Counts the intents that a policy dropped. Tags: `policy` and `task`.
  *
  * @since 0.1.0
  * @category metrics
  */
-export const dropped = counter("dropped_intents", "Intents not let through by a policy")
+export const dropped = counter("dropped_intents", "Intents dropped by a policy")
 
 /**
- * Gone because their scope did not succeed, was not approved of, or because the fiber that enqueued them did not end well.
+ * Counts the intents that were discarded: their scope did not succeed, its plan was not approved, or the fiber that
+ * enqueued them failed, was interrupted or still ran.
  *
  * @since 0.1.0
  * @category metrics
  */
-export const discarded = counter("discarded_intents", "Intents gone with their scope or fiber")
+export const discarded = counter("discarded_intents", "Intents discarded with their scope or fiber")
 
 /**
- * Taken by an executor. What `background` or `drain` have taken may still fail, and then counts as failed too.
+ * Counts the intents that an executor accepted. An intent that `background` or `drain` accepted may still fail. It then
+ * counts as failed too.
  *
  * @since 0.1.0
  * @category metrics
  */
-export const dispatched = counter("dispatched_intents", "Intents taken by an executor")
+export const dispatched = counter("dispatched_intents", "Intents accepted by an executor")
 
 /**
- * Should have left, and did not; tagged with the `reason` (the tag of the error) and the `task`.
+ * Counts the intents that should have left and did not. Tags: `reason`, which is the `_tag` of the error, and `task`.
  *
  * @since 0.1.0
  * @category metrics
@@ -58,8 +68,8 @@ export const dispatched = counter("dispatched_intents", "Intents taken by an exe
 export const failed = counter("failed_intents", "Intents that should have left and did not")
 
 /**
- * Came too late: enqueued in a scope that had settled, or handed to one by a scope inside it. Each is also a
- * `ScopeClosedError`; in a daemon fiber, this is where it can be seen.
+ * Counts the intents that came too late: their scope, or the outer scope that should have captured them, had settled. Each
+ * of them is also a `ScopeClosedError`. If that error ends a daemon fiber, this counter and an error log show it.
  *
  * @since 0.1.0
  * @category metrics
@@ -67,7 +77,7 @@ export const failed = counter("failed_intents", "Intents that should have left a
 export const lateIntents = counter("late_intents", "Intents refused because their scope had settled")
 
 /**
- * How many intents scopes held when they settled; those that held none do not count.
+ * Measures how many intents a scope held when it settled. Scopes without intents are not measured.
  *
  * @since 0.1.0
  * @category metrics
@@ -79,7 +89,7 @@ export const scopeSize = Metric.histogram(
 )
 
 /**
- * How long the settlement of such a scope took, in milliseconds: policies, approval and executor.
+ * Measures how long a scope with intents took to settle, in milliseconds. That includes policies, approval and executor.
  *
  * @since 0.1.0
  * @category metrics

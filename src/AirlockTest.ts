@@ -1,5 +1,5 @@
 /**
- * Testing code that enqueues: what it enqueued, what would leave, and what its handlers do, without a server or a queue.
+ * Tools for tests of code that enqueues: Layers that record the intents that leave, assertions, and executors that fail.
  *
  * @since 0.1.0
  */
@@ -12,19 +12,19 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Airlock from "./Airlock.js"
 import { DispatchError } from "./AirlockError.js"
-import type { AirlockScope } from "./AirlockScope.js"
+import { type AirlockScope, withoutMarker } from "./AirlockScope.js"
 import * as Executor from "./Executor.js"
 import type { Intent } from "./Intent.js"
-import { withDispatch } from "./internal/dispatch.js"
-import { makeId } from "./internal/id.js"
-import { IntentRecord } from "./internal/intent.js"
-import { openRoot } from "./internal/open.js"
-import { exitWithin, positionOf, rootFork } from "./internal/position.js"
-import { settle } from "./internal/settle.js"
+import { withDispatch } from "./internal/executor/make.js"
+import { currentOf, exitInside } from "./internal/scope/currentScope.js"
+import { recordOf } from "./internal/scope/intentRecord.js"
+import { openRoot } from "./internal/scope/open.js"
+import { settle } from "./internal/scope/settle.js"
+import { makeId } from "./internal/support/id.js"
 import type * as Task from "./Task.js"
 
 /**
- * What has left so far, in order.
+ * The intents that have left so far, in order. {@link layer} and {@link inline} provide it.
  *
  * @since 0.1.0
  * @category services
@@ -43,7 +43,21 @@ const recording = (options: Airlock.AirlockOptions | undefined, executor: Execut
     }))).pipe(Layer.provideMerge(Layer.sync(Recorded, () => [])))
 
 /**
- * An Airlock that writes down what leaves, and runs nothing.
+ * An `Airlock` that records the intents that leave and runs no handlers.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockTest, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number, email: Schema.String } })
+ * const checkout = Airlock.enqueue(SendReceipt, { orderId: 1, email: "a@b.c" }).pipe(Airlock.scoped)
+ *
+ * const test = Effect.gen(function*() {
+ *   yield* checkout
+ *   yield* AirlockTest.expectEnqueued(SendReceipt, { orderId: 1 })
+ * }).pipe(Effect.provide(AirlockTest.layer()))
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -55,8 +69,23 @@ export const layer = (options?: Omit<Airlock.AirlockOptions, "executor">): Layer
   )
 
 /**
- * An Airlock that writes down what leaves, and runs its handlers as `Executor.inProcess()` does, or as another executor
- * does: one that fails, for instance.
+ * An `Airlock` that records the intents that leave and dispatches them to `options.executor`. Default:
+ * `Executor.inProcess()`, which runs their handlers.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Airlock, AirlockTest, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ * const SendReceiptLive = SendReceipt.toLayer(({ orderId }) => Effect.log(`receipt ${orderId}`))
+ *
+ * // the handler has run when the scope has settled
+ * const test = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(
+ *   Airlock.scoped,
+ *   Effect.provide(SendReceiptLive.pipe(Layer.provideMerge(AirlockTest.inline())))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -65,10 +94,18 @@ export const inline = (options?: Airlock.AirlockOptions): Layer.Layer<Airlock.Ai
   recording(options, options?.executor ?? Executor.inProcess())
 
 /**
- * What left, and what the scope around holds.
+ * Returns the intents that have left, followed by those that the current scope holds.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AirlockTest } from "effect-airlock"
+ *
+ * const names = Effect.map(AirlockTest.enqueued, (intents) => intents.map(({ task }) => task.name))
+ * ```
  *
  * @since 0.1.0
- * @category inspection
+ * @category accessors
  */
 export const enqueued: Effect.Effect<ReadonlyArray<Intent>, never, Recorded> = Effect.zipWith(
   Recorded,
@@ -77,29 +114,56 @@ export const enqueued: Effect.Effect<ReadonlyArray<Intent>, never, Recorded> = E
 )
 
 /**
- * Exactly what an Effect enqueued and would let leave, in order. Nothing leaves.
+ * Runs an Effect and returns the intents that it enqueued, in order, except those of inner scopes that failed. Nothing
+ * leaves. Policies do not drop intents here, and the fibers that enqueued them may have failed. To see which intents would
+ * leave, use `Airlock.plan`.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockTest, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const payloads = AirlockTest.enqueuedBy(Airlock.enqueue(SendReceipt, { orderId: 1 })).pipe(
+ *   Effect.map((intents) => intents.map(({ payload }) => payload)),
+ *   Effect.provide(AirlockTest.layer())
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category inspection
+ * @category execution
  */
 export const enqueuedBy = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<ReadonlyArray<Intent>, E, Exclude<R, AirlockScope> | Airlock.Airlock> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
-      const airlock = Context.unsafeGet(fiber.currentContext, Airlock.Airlock)
-      const scope = openRoot(airlock, fiber.currentContext, positionOf(fiber), { name: "enqueuedBy" })
-      scope.planning = true
-      return Effect.flatMap(exitWithin(restore(self), fiber, scope), (exit) => {
-        const { intents } = scope
+      const { currentContext: context } = fiber
+      const airlock = Context.unsafeGet(context, Airlock.Airlock)
+      const options = { name: "enqueuedBy" }
+      const scope = openRoot({ airlock, context, current: currentOf(fiber), options, planning: true })
+      return Effect.flatMap(withoutMarker(exitInside(restore(self), fiber, scope)), (exit) => {
+        const intents = scope.buffer.slice()
         return Effect.zipRight(settle(scope, exit, { flush: false }), Exit.as(exit, intents))
       })
     })
   )
 
 /**
- * Dies, with a difference that a test runner can show, unless an intent of this task was enqueued; with a payload, unless
- * one was whose payload has these fields, with these values.
+ * Asserts that an intent of a task was enqueued, as {@link enqueued} shows it. With `payload`, an intent must have these
+ * fields with these values; it may have more fields. Otherwise the assertion dies with an error whose difference test
+ * runners show.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { AirlockTest, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number, email: Schema.String } })
+ *
+ * const assertion = AirlockTest.expectEnqueued(SendReceipt, { orderId: 1 })
+ * ```
  *
  * @since 0.1.0
  * @category assertions
@@ -124,8 +188,18 @@ export const expectEnqueued = <Name extends string, Payload extends Schema.Schem
   })
 
 /**
- * Dies, saying what was, if an intent of this task was enqueued; with a payload, if one was whose payload has these fields,
- * with these values.
+ * Asserts that no intent of a task was enqueued, as {@link enqueued} shows it. With `payload`, no intent may have these
+ * fields with these values. Otherwise the assertion dies with an error that names all intents that were enqueued.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { AirlockTest, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number, email: Schema.String } })
+ *
+ * const assertion = AirlockTest.expectNotEnqueued(SendReceipt, { email: "nobody@b.c" })
+ * ```
  *
  * @since 0.1.0
  * @category assertions
@@ -144,11 +218,26 @@ export const expectNotEnqueued = <Name extends string, Payload extends Schema.Sc
   })
 
 /**
- * Runs the handler of a task with a payload that has been where a queue would take it: encoded by its Schema, to JSON and
- * back. Fails as the handler fails, and as the Schema does if the payload does not survive.
+ * Runs the handler of a task with a payload as a queue would deliver it: encoded to JSON by its Schema and decoded again.
+ *
+ * Fails with a `DispatchError` if the handler fails, or if the payload cannot be encoded and decoded, and with an
+ * `UnknownTaskError` if the task has no handler.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { AirlockTest, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ * const SendReceiptLive = SendReceipt.toLayer(({ orderId }) => Effect.log(`receipt ${orderId}`))
+ *
+ * const test = AirlockTest.perform(SendReceipt, { orderId: 1 }).pipe(
+ *   Effect.provide(SendReceiptLive.pipe(Layer.provideMerge(AirlockTest.layer())))
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category handlers
+ * @category execution
  */
 export const perform = <Name extends string, Payload extends Schema.Schema.Any>(
   task: Task.Task<Name, Payload>,
@@ -167,30 +256,25 @@ export const perform = <Name extends string, Payload extends Schema.Schema.Any>(
         onSuccess: (message) => message.payload as unknown
       })
     )
-    const intent = new IntentRecord(
-      makeId(now),
-      task,
-      arrived,
-      {},
-      now,
-      0,
-      0,
-      undefined,
-      undefined,
-      undefined,
-      rootFork(),
-      undefined,
-      undefined
-    )
+    const intent = recordOf({ id: makeId(now), task, payload: arrived, enqueuedAt: now })
     const [outcome] = yield* handlers.run([intent])
     return yield* outcome!
   })
 
 /**
- * An executor that fails the `n`th intent of each batch, counted from 1, and gives the others to another executor.
+ * Makes an executor that fails the `n`th intent of each batch, counted from 1, and dispatches the others to `executor`.
+ * Default: `Executor.inProcess()`.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, AirlockTest } from "effect-airlock"
+ *
+ * // the scope fails with a FlushError that names its second intent
+ * const faulty = Airlock.scoped({ executor: AirlockTest.failsAt(2) })
+ * ```
  *
  * @since 0.1.0
- * @category faults
+ * @category constructors
  */
 export const failsAt = (n: number, executor: Executor.Executor = Executor.inProcess()): Executor.Executor =>
   withDispatch({ ...executor, name: `failsAt ${n}` }, (dispatch) => (intents, handlers) =>
@@ -199,32 +283,48 @@ export const failsAt = (n: number, executor: Executor.Executor = Executor.inProc
       (outcomes) =>
         intents.map(({ task }, index) =>
           index === n - 1
-            ? Exit.fail(new DispatchError({ task: task.name, cause: new Error("it was made to fail") }))
+            ? Exit.fail(
+              new DispatchError({ task: task.name, cause: new Error(`AirlockTest.failsAt(${n}) fails this intent`) })
+            )
             : outcomes[index < n ? index : index - 1]!
         )
     ))
 
 /**
- * An executor that never answers.
+ * An executor that never completes. The `dispatchTimeout` of the scope interrupts it.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, AirlockTest } from "effect-airlock"
+ *
+ * const stuck = Airlock.scoped({ executor: AirlockTest.hangs, dispatchTimeout: "1 second" })
+ * ```
  *
  * @since 0.1.0
- * @category faults
+ * @category constructors
  */
 export const hangs: Executor.Executor = Executor.make({ name: "hangs", dispatch: () => Effect.never })
 
 /**
- * An executor that dies.
+ * An executor that dies with an error.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, AirlockTest } from "effect-airlock"
+ *
+ * const broken = Airlock.scoped({ executor: AirlockTest.dies })
+ * ```
  *
  * @since 0.1.0
- * @category faults
+ * @category constructors
  */
 export const dies: Executor.Executor = Executor.make({
   name: "dies",
-  dispatch: () => Effect.die(new Error("the executor was made to die"))
+  dispatch: () => Effect.die(new Error("AirlockTest.dies always dies"))
 })
 
 /**
- * Some of the fields of a payload, at any depth.
+ * The type of a payload whose fields are all optional, at any depth. Arrays and dates must be complete.
  *
  * @since 0.1.0
  * @category utility types
@@ -249,7 +349,7 @@ const matches = (actual: unknown, expected: unknown): boolean => {
 
 const shown = (intent: Intent) => ({ task: intent.task.name, payload: intent.payload })
 
-/** Test runners show the difference of `actual` and `expected`. */
+/** Test runners show the difference between `actual` and `expected`. */
 class UnexpectedIntents extends Error {
   readonly showDiff = true
   constructor(message: string, readonly actual: unknown, readonly expected: unknown) {

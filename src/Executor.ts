@@ -1,182 +1,50 @@
 /**
- * An executor takes intents out of a scope's hands, and says of each whether it did.
+ * An executor dispatches the intents of a scope. It takes them as one batch and returns an outcome for each intent.
  *
- * One batch goes in, an outcome for each intent comes out. What is built in runs handlers in this process: `inProcess`
- * before the scope has settled, `background` after it, `drain` until nothing is left. `route` chooses for each intent.
+ * The built-in executors run handlers in this process: `inProcess` while the scope settles, `background` after it has
+ * settled, and `drain` while it settles, with all intents that the handlers enqueue. `route` chooses an executor for each
+ * intent.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
-import * as Schedule from "effect/Schedule"
-import type {
-  DispatchError,
-  FlushFailure,
-  NotAttemptedError,
-  SettleTimeoutError,
-  UnknownTaskError
-} from "./AirlockError.js"
+import type * as Schedule from "effect/Schedule"
 import type { Intent } from "./Intent.js"
-import * as internalBackground from "./internal/background.js"
-import { dispatchWithin, reasonOf, withDispatch } from "./internal/dispatch.js"
-import { Drain } from "./internal/drain.js"
-import * as report from "./internal/report.js"
-import * as internalRoute from "./internal/route.js"
-import type * as Task from "./Task.js"
+import {
+  type BackgroundOptions,
+  currentExecutorKey,
+  type DispatchReason,
+  type Executor,
+  type Outcome,
+  type RunOptions
+} from "./internal/contract/executor.js"
+import * as internalBackground from "./internal/executor/background.js"
+import * as combinators from "./internal/executor/combinators.js"
+import * as internalDrain from "./internal/executor/drain.js"
+import * as internal from "./internal/executor/make.js"
+import * as internalRoute from "./internal/executor/route.js"
+
+export {
+  type BackgroundOptions,
+  type DispatchReason,
+  type Executor,
+  type Handlers,
+  type Outcome,
+  type RunOptions,
+  type Transactional,
+  TypeId
+} from "./internal/contract/executor.js"
 
 /**
- * @since 0.1.0
- * @category type ids
- */
-export const TypeId: unique symbol = Symbol.for("effect-airlock/Executor")
-
-/**
- * @since 0.1.0
- * @category type ids
- */
-export type TypeId = typeof TypeId
-
-/**
- * What became of one intent: it was dispatched, or why not.
+ * Makes an executor from a function that dispatches a batch. Its Effect may be interrupted anywhere. If the
+ * `dispatchTimeout` of the scope interrupts it, the intents of the batch count as not dispatched, except those whose
+ * handlers have run.
  *
- * @since 0.1.0
- * @category models
- */
-export type Outcome = Exit.Exit<void, DispatchReason>
-
-/**
- * Why an executor did not dispatch an intent.
- *
- * @since 0.1.0
- * @category models
- */
-export type DispatchReason = DispatchError | UnknownTaskError | NotAttemptedError | SettleTimeoutError
-
-/**
- * How handlers are run.
- *
- * @since 0.1.0
- * @category options
- */
-export interface RunOptions {
-  /** How many handlers run at a time. Those of intents with the same `orderingKey` run in order. Default: 1, in order. */
-  readonly concurrency?: number | "unbounded"
-  /** Whether no handler is begun any more after one failed. Default: `false`, which is to be robust. */
-  readonly failFast?: boolean
-  /**
-   * How long one run of a handler may take. Then it is interrupted, and not waited for; its intent has a
-   * `SettleTimeoutError`. Default: not limited, but for what the scope may take.
-   */
-  readonly timeout?: Duration.DurationInput
-  /**
-   * Whether a run that failed is tried again, and when. The schedule gets the reason; an intent's `maxAttempts` ends it
-   * sooner. Default: not tried again.
-   */
-  readonly retry?: Schedule.Schedule<unknown, DispatchReason>
-  /** The number of the first attempt, as the handler is told. Default: 1. */
-  readonly attempt?: number
-  /** How what the handlers enqueue leaves. Default: as Airlock was built. */
-  readonly executor?: Executor
-}
-
-/**
- * The handlers that the Layers of `task.toLayer` registered, for executors that run them.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Handlers {
-  /** The names of the tasks that have a handler, sorted. */
-  readonly names: ReadonlyArray<string>
-  /** The task of a name, as its handler knows it: what a payload that was kept is decoded by. */
-  readonly task: (name: string) => Task.Any | undefined
-  /**
-   * Runs the handlers of these intents, each in a root scope and a context of its own. It never fails, and it is bounded by
-   * interruption: interrupted in a region that is uninterruptible, it answers with what it did.
-   */
-  readonly run: (intents: ReadonlyArray<Intent>, options?: RunOptions) => Effect.Effect<ReadonlyArray<Outcome>>
-  /**
-   * For an executor that holds intents when it has answered: asks it to finish them before the first handler goes away. It
-   * gets the time that is left of `shutdownTimeout`. Gives what takes the wish back.
-   */
-  readonly onClose: (finish: (limit: Duration.Duration) => Effect.Effect<void>) => () => void
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Executor extends Pipeable {
-  readonly [TypeId]: TypeId
-  readonly name: string
-  /** What it was made with, for whoever looks at the configuration. */
-  readonly options?: Readonly<Record<string, unknown>>
-  /** Whether it keeps an intent outside of this process, and so takes no closures. */
-  readonly isDurable: (intent: Intent) => boolean
-  /**
-   * Takes a batch, in the order in which it was enqueued, and gives an outcome for each intent, in the same order. It is
-   * bounded in time by interruption, in a region that is uninterruptible but for what it makes interruptible itself: so
-   * one that is interrupted can still answer with what it did.
-   */
-  readonly dispatch: (
-    intents: ReadonlyArray<Intent>,
-    handlers: Handlers
-  ) => Effect.Effect<ReadonlyArray<Outcome>>
-  /** For an executor that can write an intent in the SQL transaction that it was enqueued in: how it does. */
-  readonly transactional?: (intent: Intent) => Transactional | undefined
-  /** For an executor that keeps account of a scope: each outermost scope gets one of its own. */
-  readonly forScope?: () => Executor
-  /**
-   * Called when the outermost scope settles, whether it flushes or discards, after what leaves was dispatched: the failures
-   * that `dispatch` could not know yet.
-   */
-  readonly close?: (handlers: Handlers) => Effect.Effect<ReadonlyArray<FlushFailure>>
-}
-
-/**
- * How an executor writes intents in the transaction that they were enqueued in. What it has written, and what scopes around
- * the transaction then let leave, is given to `dispatch` among the others.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Transactional {
-  /** What identifies the database, where it is the `reserve` of a `SqlClient`. In a transaction of another one nothing is written. */
-  readonly database: unknown
-  /**
-   * Runs in the transaction, last before its COMMIT, with what the policies let through. To fail rolls the transaction
-   * back.
-   */
-  readonly park: (intents: ReadonlyArray<Intent>, how: {
-    /** Whether a scope around may still refuse them. */
-    readonly held: boolean
-    /** Whether somebody will be asked to approve of them. */
-    readonly undecided: boolean
-  }) => Effect.Effect<void, unknown>
-  /** The transaction was committed, and no scope around has a say: they have left. */
-  readonly committed: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
-  /** The scopes around refused them. */
-  readonly discard: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
-  /** The transaction was not committed, or nobody knows whether it was: nobody will say more about them. */
-  readonly detach: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
-}
-
-/** What all executors have; copied into each, so that a spread of one is one. */
-const Proto = {
-  [TypeId]: TypeId,
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-} as const
-
-/**
- * Makes an executor from an Effect that may be interrupted anywhere: cut off at its limit, it leaves no answer, and
- * every intent of the batch counts as not dispatched.
+ * `dispatch` returns an outcome for each intent, in the order of the batch. An intent without an outcome counts as failed.
  *
  * @example
  * ```ts
@@ -193,152 +61,117 @@ const Proto = {
  * @since 0.1.0
  * @category constructors
  */
-export const make = ({ dispatch, durable, name }: {
+export const make: (options: {
+  /** The name in errors and in `Airlock.configuration`. */
   readonly name: string
-  /** Whether it keeps intents outside of this process. Default: `false`. */
+  /** Whether the executor stores intents outside of this process. Then it takes no closures. Default: `false`. */
   readonly durable?: boolean
   readonly dispatch: Executor["dispatch"]
-}): Executor => ({
-  ...Proto,
-  name,
-  isDurable: () => durable === true,
-  dispatch: (intents, handlers) => Effect.interruptible(dispatch(intents, handlers))
-})
-
-const inThisProcess = (
-  name: string,
-  options: Readonly<Record<string, unknown>>,
-  dispatch: Executor["dispatch"]
-): Executor => ({
-  ...Proto,
-  name,
-  options,
-  isDurable: () => false,
-  dispatch
-})
+}) => Executor = internal.make
 
 /**
- * Runs the handlers in this process, while the scope settles: when it has settled, they have run. What has not run is lost
- * with the process, so it suits effects whose loss in a crash is acceptable.
+ * Makes an executor that runs the handlers in this process while the scope settles. When the scope has settled, they have
+ * run. If the process dies before that, the intents whose handlers have not run are lost.
  *
- * A handler that fails keeps no other back; with `failFast` those after it are not attempted. Either way the `FlushError`
- * names every intent that did not leave.
+ * If a handler fails, the others still run, unless `failFast` is set. The `FlushError` names every intent that was not
+ * dispatched.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "effect"
+ * import { Airlock, Executor } from "effect-airlock"
+ *
+ * const AirlockRetrying = Airlock.layer({
+ *   executor: Executor.inProcess({ concurrency: 4, timeout: "10 seconds", retry: Schedule.recurs(2) })
+ * })
+ * ```
  *
  * @since 0.1.0
- * @category executors
+ * @category constructors
  */
-export const inProcess = (options?: RunOptions): Executor =>
-  inThisProcess("inProcess", shown(options), (intents, handlers) => handlers.run(intents, options))
-
-/** Options as people read them: what is code is left out. */
-const shown = ({ concurrency, failFast, timeout }: RunOptions = {}) => ({
-  concurrency: concurrency ?? 1,
-  failFast: failFast === true,
-  timeout: timeout === undefined ? "unlimited" : Duration.format(timeout)
-})
+export const inProcess: (options?: RunOptions) => Executor = internal.inProcess
 
 /**
- * @since 0.1.0
- * @category options
- */
-export interface BackgroundOptions {
-  /** What carries the batches. Default: `inProcess()`. */
-  readonly executor?: Executor
-  /** How many batches are carried at a time; the others wait, in order. Default: not limited. */
-  readonly concurrency?: number
-  /**
-   * How many intents may be held. Where there is no room for a batch its scope waits, as long as `dispatchTimeout` lets it.
-   * Default: 10 000.
-   */
-  readonly capacity?: number
-}
-
-/**
- * Answers at once, and carries the batch afterwards: the scope has settled, the response has been sent. A batch is carried
- * in order, batches side by side. A failure is logged as an error that names the intent.
+ * Makes an executor that returns at once and dispatches the batch afterwards. By then the scope has settled, and a response
+ * may have been sent. The intents of a batch are dispatched in order, and several batches concurrently. A failure is logged
+ * as an error that names the intent.
  *
- * When the application shuts down (the Layer of a handler, or Airlock's, closes) it finishes what it holds, while all
- * handlers are still there, within `shutdownTimeout`; then it interrupts the rest, and names in an error what it could not
- * finish. A host that freezes a process after its response is told by {@link WaitUntil}.
+ * At shutdown, when the Layer of a handler or of Airlock closes, the executor completes the batches that it holds, while
+ * all handlers are still there. After `shutdownTimeout` it interrupts the remaining batches, and logs an error that names
+ * every intent that it could not complete. For a host that freezes the process after a response, provide {@link WaitUntil}.
+ *
+ * Throws a `RangeError` if `capacity` or `concurrency` is below 1.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, Executor } from "effect-airlock"
+ *
+ * const AirlockInBackground = Airlock.layer({
+ *   executor: Executor.background({ executor: Executor.inProcess({ timeout: "1 minute" }), concurrency: 10 })
+ * })
+ * ```
  *
  * @since 0.1.0
- * @category executors
+ * @category constructors
  */
-export const background = (
-  { capacity = 10_000, concurrency, executor = inProcess() }: BackgroundOptions = {}
-): Executor => {
-  if (!(capacity >= 1) || !(concurrency === undefined || concurrency >= 1)) {
-    throw new RangeError(`Executor.background needs a capacity and a concurrency of at least 1`)
-  }
-  const carried = inThisProcess(
-    "background",
-    { executor: executor.name, ...executor.options, batches: concurrency ?? "unlimited", capacity },
-    internalBackground.dispatch(
-      executor,
-      concurrency ?? Infinity,
-      capacity,
-      (context) => context.unsafeMap.get(WaitUntil.key)
-    )
-  )
-  return { ...carried, isDurable: executor.isDurable }
-}
+export const background: (options?: BackgroundOptions) => Executor = internalBackground.background
 
 /**
- * Tells the host of a request that work goes on after its response: what edge runtimes give as `context.waitUntil`. Provide
- * it where the request is handled. Default: nobody is told.
+ * The function that tells a host to wait for work after the response, such as `context.waitUntil` of edge runtimes. Provide
+ * it where the request is handled. {@link background} calls it with a Promise that resolves when the batch, and all that
+ * its handlers enqueue, is done. Default: a function that does nothing.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Executor } from "effect-airlock"
+ *
+ * const onHost = (host: { readonly waitUntil: (work: Promise<void>) => void }) =>
+ *   Effect.provideService(Executor.WaitUntil, (work) => host.waitUntil(work))
+ * ```
  *
  * @since 0.1.0
  * @category services
  */
-export class WaitUntil extends Context.Reference<WaitUntil>()("effect-airlock/Executor/WaitUntil", {
+export class WaitUntil extends Context.Reference<WaitUntil>()(internalBackground.waitUntilKey, {
   defaultValue: (): (work: Promise<void>) => void => () => {}
 }) {}
 
 /**
- * Runs handlers, and what they enqueue, and what those enqueue, until nothing is queued or running: as the event loop of
- * App Engine's NDB does at the end of a request. What handlers enqueue meanwhile is gathered, so that batched tasks find it
- * together.
+ * Makes an executor that runs handlers, then the intents that these enqueue, and so on, until nothing is queued or running.
+ * The event loop of App Engine's NDB does the same at the end of a request. Intents that are enqueued while handlers run
+ * are collected, so that a batched handler gets them in one call.
  *
- * What `beforeDescendantFlushes` lets go early is begun at once, and not waited for; when the outermost scope settles, well
- * or not, every failure since it opened is in its `FlushError`, by the intents' own ids. At the `timeout` what still runs is
- * interrupted and left to itself, and a `SettleTimeoutError` for each intent names what remains.
+ * Intents that `beforeDescendantFlushes` lets leave early start at once. When the outermost scope settles, with or without
+ * success, its `FlushError` names every intent that failed since the scope opened, those that handlers enqueued included.
+ * At the `timeout` the running handlers are interrupted and not awaited, and each remaining intent fails with a
+ * `SettleTimeoutError`.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, Executor } from "effect-airlock"
+ *
+ * const AirlockDraining = Airlock.layer({
+ *   executor: Executor.drain({ timeout: "10 seconds", run: { concurrency: 4 } })
+ * })
+ * ```
  *
  * @since 0.1.0
- * @category executors
+ * @category constructors
  */
-export const drain = (
-  { timeout = "30 seconds", run = {} }: {
-    /** How long draining may take in all. Default: 30 seconds. */
-    readonly timeout?: Duration.DurationInput
-    /** How the handlers are run. */
-    readonly run?: Omit<RunOptions, "executor">
-  } = {}
-): Executor => {
-  const limit = Duration.decode(timeout)
-  const options = { ...shown(run), drainTimeout: Duration.format(limit) }
-  const executor = inThisProcess("drain", options, (intents, handlers) => {
-    const account = new Drain(executor, limit, run)
-    return Effect.flatMap(Effect.zipRight(account.begin(intents, handlers), account.close()), (failures) => {
-      const reasons = new Map(failures.map(({ intentId, reason }) => [intentId, reason]))
-      const own = new Set<string>(intents.map(({ id }) => id))
-      return Effect.as(
-        report.failed(failures.filter(({ intentId }) => !own.has(intentId))),
-        intents.map(({ id }) => reasons.has(id) ? Exit.fail(reasons.get(id)!) : Exit.void)
-      )
-    })
-  })
-  const forScope = (): Executor => {
-    const { begin, close } = new Drain(executor, limit, run)
-    return { ...executor, dispatch: begin, close }
-  }
-  return { ...executor, forScope }
-}
+export const drain: (options?: {
+  /** The time limit for all handlers together. Default: 30 seconds. */
+  readonly timeout?: Duration.DurationInput
+  /** The options of the handlers' runs. Default: one at a time, in order. */
+  readonly run?: Omit<RunOptions, "executor">
+}) => Executor = internalDrain.drain
 
 /**
- * Chooses an executor for each intent. What goes to the same one goes as one batch, in order; the executors are asked one
- * after the other, by their first intent. One that fails takes no other's intents with it.
+ * Makes an executor that chooses another executor for each intent. Each chosen executor gets its intents as one batch, in
+ * order. The executors run one after the other, durable ones first. A failure of one executor does not affect the others.
  *
- * `choose` is asked at the enqueue of a closure, and at the dispatch.
+ * `choose` is called at the enqueue, to find out whether the executor is durable, and at the dispatch. It must return the
+ * same executor both times, so make the executors outside of it.
  *
  * @example
  * ```ts
@@ -351,26 +184,28 @@ export const drain = (
  * ```
  *
  * @since 0.1.0
- * @category executors
+ * @category constructors
  */
-export const route = (choose: (intent: Intent) => Executor): Executor => {
-  const routed = (choose: (intent: Intent) => Executor): Executor => ({
-    ...Proto,
-    name: "route",
-    isDurable: (intent) => choose(intent).isDurable(intent),
-    transactional: (intent) => choose(intent).transactional?.(intent),
-    dispatch: internalRoute.dispatch(choose)
-  })
-  const forScope = (): Executor => {
-    const { choose: chosen, close } = internalRoute.forScope(choose)
-    return { ...routed(chosen), close }
-  }
-  return { ...routed(choose), forScope }
-}
+export const route: (choose: (intent: Intent) => Executor) => Executor = internalRoute.route
 
 /**
- * Dispatches again what was not dispatched, as a smaller batch, in order, as long as the schedule says: for an engine that
- * is away for a moment. What has no handler is not tried again. To try a handler again, use `inProcess({ retry })`.
+ * Repeats the dispatch of intents that were not dispatched, as a smaller batch in the same order, as often as the schedule
+ * allows. Use it for a queue that may be down for a moment. An intent without a handler is not dispatched again. To run a
+ * failed handler again, use `inProcess({ retry })`.
+ *
+ * Intents that an outbox inserts in a transaction do not pass through this combinator, nor through the other ones.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Exit, Schedule } from "effect"
+ * import { Executor } from "effect-airlock"
+ *
+ * const queue = Executor.make({
+ *   name: "queue",
+ *   durable: true,
+ *   dispatch: (intents) => Effect.succeed(intents.map(() => Exit.void))
+ * }).pipe(Executor.retrying(Schedule.exponential("100 millis").pipe(Schedule.intersect(Schedule.recurs(3)))))
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -378,42 +213,18 @@ export const route = (choose: (intent: Intent) => Executor): Executor => {
 export const retrying: {
   (schedule: Schedule.Schedule<unknown, ReadonlyArray<DispatchReason>>): (self: Executor) => Executor
   (self: Executor, schedule: Schedule.Schedule<unknown, ReadonlyArray<DispatchReason>>): Executor
-} = dual(
-  2,
-  (self: Executor, schedule: Schedule.Schedule<unknown, ReadonlyArray<DispatchReason>>): Executor =>
-    withDispatch(self, (dispatch) => (intents, handlers) =>
-      Effect.flatMap(Schedule.driver(schedule), (driver) => {
-        const known: Array<Outcome> = []
-        const attempt = (left: ReadonlyArray<number>): Effect.Effect<ReadonlyArray<Outcome>> =>
-          Effect.flatMap(
-            Effect.exit(Effect.suspend(() => dispatch(left.map((index) => intents[index]!), handlers))),
-            (exit) => {
-              left.forEach((index, at) => {
-                const answer = Exit.isSuccess(exit) ? exit.value[at] : undefined
-                known[index] = answer ?? Exit.fail(reasonOf(self, intents[index]!, exit, undefined))
-              })
-              const again = left.filter((index) => mayHelp(known[index]!))
-              if (again.length === 0 || Exit.isInterrupted(exit)) {
-                return Effect.succeed(known)
-              }
-              const reasons = again.map((index) => reasonOf(self, intents[index]!, undefined, known[index]))
-              // To be interrupted while it waits is to answer with what is known.
-              return Effect.flatMap(
-                Effect.exit(Effect.interruptible(driver.next(reasons))),
-                (next) => Exit.isSuccess(next) ? attempt(again) : Effect.succeed(known)
-              )
-            }
-          )
-        return attempt(intents.map((_, index) => index))
-      }))
-)
-
-const mayHelp = (outcome: Outcome): boolean =>
-  Exit.isFailure(outcome) && !(outcome.cause._tag === "Fail" && outcome.cause.error._tag === "UnknownTaskError")
+} = dual(2, combinators.retrying)
 
 /**
- * Bounds how long a batch may take, below the `dispatchTimeout` of its scope. What was not dispatched by then has a
- * `SettleTimeoutError`.
+ * Sets a time limit for each batch, in addition to the `dispatchTimeout` of its scope. Intents that are not dispatched by
+ * then fail with a `SettleTimeoutError`.
+ *
+ * @example
+ * ```ts
+ * import { Executor } from "effect-airlock"
+ *
+ * const brief = Executor.inProcess().pipe(Executor.timed("5 seconds"))
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -423,23 +234,22 @@ export const timed: {
   (self: Executor, limit: Duration.DurationInput): Executor
 } = dual(
   2,
-  (self: Executor, limit: Duration.DurationInput): Executor =>
-    withDispatch(self, (dispatch) => (intents, handlers) =>
-      Effect.map(
-        dispatchWithin({ ...self, dispatch }, intents, handlers, Duration.decode(limit), true),
-        (undispatched) => {
-          const outcomes: Array<Outcome> = intents.map(() => Exit.void)
-          for (const { index, reason } of undispatched) {
-            outcomes[index] = Exit.fail(reason)
-          }
-          return outcomes
-        }
-      ))
+  (self: Executor, limit: Duration.DurationInput): Executor => combinators.timed(self, Duration.decode(limit))
 )
 
 /**
- * Tells of each intent what became of it, after the batch. What it does may not fail, and is part of the dispatch: it is
- * waited for.
+ * Calls a function with each intent and its outcome, after the dispatch of its batch. The outcomes are known to the scope
+ * only when the function's Effects have completed. If one of them dies, that is logged as a warning.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Exit } from "effect"
+ * import { Executor } from "effect-airlock"
+ *
+ * const audited = Executor.inProcess().pipe(
+ *   Executor.tapped(({ id, task }, outcome) => Effect.log(`${task.name} ${id}`, Exit.isSuccess(outcome)))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -447,33 +257,29 @@ export const timed: {
 export const tapped: {
   (onOutcome: (intent: Intent, outcome: Outcome) => Effect.Effect<void>): (self: Executor) => Executor
   (self: Executor, onOutcome: (intent: Intent, outcome: Outcome) => Effect.Effect<void>): Executor
-} = dual(
-  2,
-  (self: Executor, onOutcome: (intent: Intent, outcome: Outcome) => Effect.Effect<void>): Executor =>
-    withDispatch(self, (dispatch) => (intents, handlers) =>
-      Effect.flatMap(dispatch(intents, handlers), (outcomes) => {
-        const told = Effect.forEach(intents, (intent, index) =>
-          Effect.catchAllCause(
-            Effect.suspend(() => onOutcome(intent, outcomes[index]!)),
-            (cause) => Effect.logWarning("An executor is tapped by what fails", cause)
-          ), { discard: true })
-        // What became of the intents is known, however telling it ends.
-        return Effect.as(Effect.exit(Effect.interruptible(told)), outcomes)
-      }))
-)
+} = dual(2, combinators.tapped)
 
 /**
- * The executor of the running context. A scope uses that of its outermost scope; where none is given, `inProcess()`.
+ * The executor of the running context. `Airlock.layer` uses it, and so does each outermost scope that opens in a context
+ * which provides it. Default: `inProcess()`.
  *
  * @since 0.1.0
  * @category services
  */
-export class CurrentExecutor extends Context.Reference<CurrentExecutor>()("effect-airlock/Executor", {
+export class CurrentExecutor extends Context.Reference<CurrentExecutor>()(currentExecutorKey, {
   defaultValue: (): Executor => inProcess()
 }) {}
 
 /**
- * Provides an executor to `AirlockLive`.
+ * Provides an executor to `AirlockLive`, or to the outermost scopes of a program.
+ *
+ * @example
+ * ```ts
+ * import { Layer } from "effect"
+ * import { AirlockLive, Executor } from "effect-airlock"
+ *
+ * const AirlockInBackground = AirlockLive.pipe(Layer.provide(Executor.layer(Executor.background())))
+ * ```
  *
  * @since 0.1.0
  * @category layers

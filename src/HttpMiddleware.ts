@@ -1,7 +1,8 @@
 /**
- * A request is a scope: what its handlers enqueue leaves if the answer is a success, and is gone if it is not.
+ * HTTP middleware that makes each request a scope. The intents of a request leave if the status of its response is below
+ * 400, and are discarded otherwise.
  *
- * This module has all of the platform's own `HttpMiddleware` too, so that one import serves.
+ * This module also exports all of the platform's own `HttpMiddleware`, so that one import is enough.
  *
  * @since 0.1.0
  */
@@ -19,28 +20,33 @@ import { unchecked } from "./Airlock.js"
 import type { FlushError } from "./AirlockError.js"
 import type { AirlockScope, Exact, OptionsContext, ScopeOptions } from "./AirlockScope.js"
 import type { Executor } from "./Executor.js"
-import { Airlock } from "./internal/airlock.js"
-import { bodyScope } from "./internal/body.js"
-import { inRequestScope, type RequestOptions } from "./internal/request.js"
+import { Airlock } from "./internal/contract/airlock.js"
+import { bodyScope } from "./internal/http/body.js"
+import { inRequestScope, type RequestOptions } from "./internal/http/request.js"
 import type { Policy } from "./Policy.js"
 
 export * from "@effect/platform/HttpMiddleware"
 
 /**
+ * The options of the middleware.
+ *
  * @since 0.1.0
  * @category options
  */
 export interface AirlockHttpOptions {
-  /** For logs and errors. Default: the request's method and path. */
+  /** The name of the scope in logs and errors. Default: the method and the path of the request. */
   readonly name?: string
-  /** Holds beside all other policies in force. */
+  /** A policy for the requests, added to all other policies in force. Default: none. */
   readonly policy?: Policy<unknown>
-  /** How the intents of requests leave. Default: as Airlock was built. */
+  /**
+   * The executor for the intents of requests. Ignored if the request already has an outer scope. Default: the executor of
+   * the context, else that of Airlock.
+   */
   readonly executor?: Executor
   /**
-   * Whether the intents of a request leave. `exit` is what the app below the middleware ended in; given to
-   * `HttpServer.serve`, a middleware sees only the response of that, and `exit` is a success with it. One that throws
-   * discards. Default: if the status of the response is below 400.
+   * Decides whether the intents of a request leave. `exit` is the exit of the app inside the middleware. Given to
+   * `HttpServer.serve`, the middleware sees only the response, and `exit` is a success with that response. If the function
+   * throws, the intents are discarded. Default: the intents leave if the status of the response is below 400.
    */
   readonly shouldFlush?: (
     request: HttpServerRequest.HttpServerRequest,
@@ -48,9 +54,9 @@ export interface AirlockHttpOptions {
     exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
   ) => boolean
   /**
-   * What the client gets instead of `response` when intents that should have left did not: `error` names each with its
-   * reason. It is logged as an error in any case. Default: where the executor is durable a 500 with an empty body, because
-   * an intent could not be made durable; else the response stands.
+   * Returns the response to send if some intents should have left and did not. `error` names each of them with its reason;
+   * it is logged as an error in any case. If the function throws, the client gets a 500. Default: a 500 with an empty body
+   * if a durable executor should have stored one of them, else `response`.
    */
   readonly onFlushError?: (
     error: FlushError,
@@ -64,7 +70,7 @@ const requestOptions = (
   context?: Context.Context<never>
 ): RequestOptions => ({ scope, shouldFlush, onFlushError, place, context })
 
-/** For hosts that build a middleware by an Effect: what it needs is resolved there, and nothing is left to requests. */
+/** For hosts that build a middleware with an Effect. The services are resolved in that Effect, once for all requests. */
 const middlewareWith = <R>(options: AirlockHttpOptions, place: RequestOptions["place"]) =>
   Effect.map(
     Effect.context<Airlock | R>(),
@@ -73,7 +79,20 @@ const middlewareWith = <R>(options: AirlockHttpOptions, place: RequestOptions["p
   )
 
 /**
- * {@link airlock}, changed.
+ * {@link airlock} with options.
+ *
+ * @example
+ * ```ts
+ * import { HttpRouter, HttpServer } from "@effect/platform"
+ * import { HttpMiddleware, Policy } from "effect-airlock"
+ *
+ * const Server = HttpRouter.empty.pipe(
+ *   HttpServer.serve(HttpMiddleware.airlockWith({
+ *     policy: Policy.blockTasks(["SendNewsletter"]),
+ *     shouldFlush: (_request, response) => response.status < 400 || response.status === 404
+ *   }))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category middleware
@@ -88,11 +107,14 @@ export const airlockWith = <const Options extends AirlockHttpOptions>(
 }
 
 /**
- * Makes each request a scope. It settles before the response is sent, wherever the middleware stands (given to
- * `HttpServer.serve`, to `HttpRouter.use`, or both), by the status of the response: 1xx to 3xx let the intents leave, 4xx
- * and 5xx discard them; a failure counts by the response that it becomes. Response and error pass through unchanged.
+ * Makes each request a scope, which settles before the response is sent. Use it with `HttpServer.serve`, `HttpRouter.use`,
+ * one route, or several of them.
  *
- * An intent that could not leave is logged as an error, and the answer stands.
+ * The status of the response decides: the intents leave after 1xx to 3xx, and are discarded after 4xx and 5xx. A failure
+ * counts as the response that it becomes. Response and error pass through unchanged.
+ *
+ * If an intent could not leave, this is logged as an error. If it is an intent that a durable executor should have stored,
+ * the client gets a 500; otherwise it gets the response. The option `onFlushError` changes that.
  *
  * @example
  * ```ts
@@ -116,8 +138,8 @@ export const airlock: <E, R>(
 ) => HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> = airlockWith({})
 
 /**
- * What {@link airlockRouterWith} gives: a middleware for some routes (its `layer` is given to those), or, with `global`, a
- * Layer that puts it around all of them.
+ * The result of {@link airlockRouterWith}: a middleware whose `layer` is provided to some routes, or, with `global: true`,
+ * a Layer that applies it to all routes.
  *
  * @since 0.1.0
  * @category utility types
@@ -138,7 +160,21 @@ export type AirlockRouter<Options> = Options extends { readonly global: true } ?
   }>
 
 /**
- * {@link airlockRouter}, changed; with `global` for all routes, the router's own 404 included.
+ * {@link airlockRouter} with options. With `global: true` (default: `false`) it applies to all routes, and to the 404 of
+ * the router.
+ *
+ * @example
+ * ```ts
+ * import { HttpLayerRouter, HttpServerResponse } from "@effect/platform"
+ * import { Layer } from "effect"
+ * import { HttpMiddleware } from "effect-airlock"
+ *
+ * const Orders = HttpLayerRouter.add("POST", "/orders", HttpServerResponse.empty())
+ *
+ * const Server = HttpLayerRouter.serve(
+ *   Layer.merge(Orders, HttpMiddleware.airlockRouterWith({ global: true, name: "shop" }))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category middleware
@@ -154,8 +190,8 @@ export const airlockRouterWith = <const Options extends AirlockHttpOptions & { r
 }
 
 /**
- * {@link airlock} for `HttpLayerRouter`: its `layer` makes each request of the routes that it is provided to a scope. With
- * `airlockRouterWith({ global: true })` all of them are.
+ * {@link airlock} for `HttpLayerRouter`. Provide its `layer` to the routes whose requests are to be scopes. To apply it to
+ * all routes, use `airlockRouterWith({ global: true })`.
  *
  * @example
  * ```ts
@@ -180,7 +216,14 @@ export const airlockRouterWith = <const Options extends AirlockHttpOptions & { r
 export const airlockRouter: AirlockRouter<{}> = airlockRouterWith({})
 
 /**
- * {@link airlockApi}, changed.
+ * {@link airlockApi} with options.
+ *
+ * @example
+ * ```ts
+ * import { HttpMiddleware, Policy } from "effect-airlock"
+ *
+ * const Middleware = HttpMiddleware.airlockApiWith({ policy: Policy.limit(10) })
+ * ```
  *
  * @since 0.1.0
  * @category middleware
@@ -191,8 +234,8 @@ export const airlockApiWith = <const Options extends AirlockHttpOptions>(
   Layer.merge(unchecked, HttpApiBuilder.middleware(middlewareWith<OptionsContext<Options>>(options, "api")))
 
 /**
- * {@link airlock} for `HttpApiBuilder`: makes each request of an API a scope, and gives the groups' handlers the right to
- * enqueue. The status that a declared error is encoded to decides too.
+ * {@link airlock} for `HttpApiBuilder`. It makes each request of an API a scope, and provides `AirlockScope` to the
+ * handlers of the groups. A declared error counts as the status that it is encoded to.
  *
  * @example
  * ```ts
@@ -222,12 +265,15 @@ export const airlockApiWith = <const Options extends AirlockHttpOptions>(
 export const airlockApi: Layer.Layer<AirlockScope, never, Airlock> = airlockApiWith({})
 
 /**
- * Gives a streamed body a scope of its own. The scope of its request settles before the first byte, so a body cannot enqueue
- * into that: this one opens when the body starts, lets its intents out when the body has ended well, before its end is
- * sent, and discards them when the body broke off or the client left.
+ * Gives a streamed body a scope of its own. A body cannot enqueue into the scope of its request, which settles before the
+ * first byte is sent.
  *
- * Services, policies and executor are those that hold where it is made, in the request's scope; a transaction that is open
- * there is not. Intents that could not leave break the body off by a `FlushError`, unless it is caught.
+ * The scope opens when the body starts. If the body ends successfully, its intents leave before its end is sent. If it
+ * breaks off, or the client disconnects, they are discarded. If an intent could not leave, the body fails with a
+ * `FlushError`.
+ *
+ * The body has the services, the policies and the executor of the place where `airlockStream` is called. It is not part of
+ * a SQL transaction that is open there.
  *
  * @example
  * ```ts

@@ -1,6 +1,5 @@
 /**
- * One SQL transaction a request: what its handler did to the database holds if the answer is a success, and is rolled
- * back if it is not.
+ * Runs each HTTP request in a SQL transaction, which commits if the response is a success and rolls back if it is not.
  *
  * @since 0.1.0
  */
@@ -19,18 +18,24 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Tracer from "effect/Tracer"
-import { enter, isInterrupted, positionOf } from "./internal/position.js"
-import { hookFor, maySend } from "./internal/request.js"
-import type { Scope } from "./internal/scope.js"
-import { frameOf, transactionIn } from "./internal/transactionConnection.js"
+import { maySend } from "./internal/http/request.js"
+import { hookFor } from "./internal/http/responseHook.js"
+import { currentOf, enter } from "./internal/scope/currentScope.js"
+import { isInterrupted } from "./internal/scope/fork.js"
+import { frameOf } from "./internal/scope/frame.js"
+import type { Scope } from "./internal/scope/scope.js"
+import { transactionIn } from "./internal/scope/transactionTag.js"
 
 /**
- * Runs each request in a transaction of the `SqlClient`. It commits before the response is sent if the status is below 400,
- * and rolls back otherwise; response and error pass through unchanged. Where the database refuses the COMMIT the request
- * fails with that `SqlError`.
+ * Runs each request in a transaction of the `SqlClient`. The transaction ends before the response is sent: it commits if the
+ * status is below 400, and rolls back otherwise, or if the client has closed the connection. The middleware does not change the
+ * response or the error of the app. A streamed body runs after the transaction, and not in it.
  *
- * It needs the client that `SqlTransaction.layer` decorates: then what the request enqueues leaves after the COMMIT. It can
- * stand wherever `HttpMiddleware.airlock` can, inside it or around it.
+ * Errors: if the transaction cannot begin or the database refuses the COMMIT, the request fails with that `SqlError`. If the
+ * middleware is given to `HttpServer.serve`, it dies with the error of a refused COMMIT.
+ *
+ * With the client that `SqlTransaction.layer` decorates, the intents of the request leave after the COMMIT. The middleware can
+ * be used wherever `HttpMiddleware.airlock` can, inside or outside of it.
  *
  * @example
  * ```ts
@@ -53,21 +58,23 @@ export const perRequest = <E, R>(
   app: HttpApp.Default<E, R>
 ): HttpApp.Default<E | SqlError, R | SqlClient.SqlClient> =>
   Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-    const around = fiber.currentContext
+    const outer = fiber.currentContext
     const hooked = maySend(fiber, runtimeFlags)
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(begin(Context.unsafeGet(around, SqlClient.SqlClient), restore), (transaction) => {
-        // What the client did not wait for has no result: it is undone as a whole.
+      Effect.flatMap(begin(Context.unsafeGet(outer, SqlClient.SqlClient), restore), (transaction) => {
+        // If the client has closed the connection, the fiber is interrupted, and the transaction is rolled back.
         const endBy = ({ status }: HttpServerResponse.HttpServerResponse) =>
           transaction.end(status < 400 && !isInterrupted(fiber))
         const before: HttpApp.PreResponseHandler = (_, response) =>
           transaction.ended
             ? Effect.succeed(response)
-            : Effect.uninterruptible(Effect.as(Effect.zipRight(Effect.orDie(endBy(response)), leave(around)), response))
-        // It is the context of the request, and so that of `R`, with the transaction in it.
+            : Effect.uninterruptible(
+              Effect.as(Effect.zipRight(Effect.orDie(endBy(response)), leaveTransaction(outer)), response)
+            )
+        // The context is that of the request, with the transaction. So it has the services of `R`.
         const inside = Effect.provide(restore(app), transaction.context as Context.Context<R | HttpServerRequest>)
         return Effect.flatMap(
-          Effect.exit(stand(fiber, transaction.frame, hooked ? before : undefined, inside)),
+          Effect.exit(inTransaction(fiber, transaction.frame, hooked ? before : undefined, inside)),
           (exit) =>
             transaction.ended
               ? exit
@@ -78,17 +85,17 @@ export const perRequest = <E, R>(
   })
 
 interface Transaction {
-  /** The context inside it. */
+  /** The context inside the transaction. */
   readonly context: Context.Context<never>
-  /** Its scope, if the client is decorated. */
+  /** The scope of the transaction, if the client is decorated. */
   readonly frame: Scope | undefined
   readonly ended: boolean
   readonly end: (commit: boolean) => Effect.Effect<void, SqlError>
 }
 
 /**
- * Begins a transaction that can be ended from another fiber. `withTransaction` ends one with the Effect that it is given;
- * given to `HttpServer.serve`, that Effect would send the response before the COMMIT.
+ * Begins a transaction that another fiber can end. `withTransaction` ends a transaction when its Effect ends, and in
+ * `HttpServer.serve` that Effect also sends the response, before the COMMIT. So here its Effect only waits.
  */
 const begin = (
   client: SqlClient.SqlClient,
@@ -96,15 +103,15 @@ const begin = (
 ): Effect.Effect<Transaction, SqlError> =>
   Effect.suspend(() => {
     const begun = Deferred.unsafeMake<Pick<Transaction, "context" | "frame">, SqlError>(FiberId.none)
-    const commit = Deferred.unsafeMake<void>(FiberId.none)
-    const held = client.withTransaction(Effect.withFiberRuntime((inside) => {
+    const mayCommit = Deferred.unsafeMake<void>(FiberId.none)
+    const waiting = client.withTransaction(Effect.withFiberRuntime((inside) => {
       const context = inside.currentContext
-      const frame = frameOf(transactionIn(context), positionOf(inside))?.scope
+      const frame = frameOf(transactionIn(context), currentOf(inside))?.scope
       Deferred.unsafeDone(begun, Exit.succeed({ context, frame }))
-      return Deferred.await(commit)
+      return Deferred.await(mayCommit)
     }))
-    const told = Effect.onError(held, (cause) => Deferred.failCause(begun, cause))
-    return Effect.flatMap(Effect.forkDaemon(Effect.interruptible(told)), (holder) =>
+    const reporting = Effect.onError(waiting, (cause) => Deferred.failCause(begun, cause))
+    return Effect.flatMap(Effect.forkDaemon(Effect.interruptible(reporting)), (holder) =>
       Effect.map(
         Effect.onInterrupt(restore(Deferred.await(begun)), () => Fiber.interrupt(holder)),
         ({ context, frame }): Transaction => {
@@ -115,11 +122,11 @@ const begin = (
             get ended() {
               return ended
             },
-            end: (well) =>
+            end: (commit) =>
               Effect.suspend(() => {
                 ended = true
-                return well
-                  ? Effect.flatMap(Deferred.succeed(commit, void 0), () => Effect.flatten(Fiber.await(holder)))
+                return commit
+                  ? Effect.flatMap(Deferred.succeed(mayCommit, void 0), () => Effect.flatten(Fiber.await(holder)))
                   : Effect.flatMap(Fiber.interrupt(holder), (exit) =>
                     Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? exit : Effect.void)
               })
@@ -128,8 +135,8 @@ const begin = (
       ))
   })
 
-/** Goes on inside the scope of the transaction, if there is one. */
-const stand = <A, E, R>(
+/** Runs the app inside the scope of the transaction, if there is one. */
+const inTransaction = <A, E, R>(
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   frame: Scope | undefined,
   before: HttpApp.PreResponseHandler | undefined,
@@ -142,12 +149,12 @@ const stand = <A, E, R>(
   return before === undefined ? self : Effect.zipRight(HttpApp.appendPreResponseHandler(before), self)
 }
 
-/** What runs in the fiber from now on, such as a streamed body, is no longer in the transaction. */
-const leave = (around: Context.Context<never>): Effect.Effect<void> =>
+/** Removes the transaction from the context of the fiber, because the fiber may run a streamed body after the response. */
+const leaveTransaction = (outer: Context.Context<never>): Effect.Effect<void> =>
   FiberRef.update(FiberRef.currentContext, (context) => {
     const services = new Map(context.unsafeMap)
     for (const { key } of [SqlClient.TransactionConnection, Tracer.ParentSpan]) {
-      const service = around.unsafeMap.get(key)
+      const service = outer.unsafeMap.get(key)
       if (service === undefined) {
         services.delete(key)
       } else {
@@ -164,7 +171,7 @@ const responseOf = <E>(
     ? Effect.succeed(exit.value)
     : Effect.map(HttpServerError.causeResponse(exit.cause), ([response]) => response)
 
-/** What goes wrong at the end comes after what the app had ended in, and hides nothing of it. */
+/** Adds an error of the transaction's end to the cause of the app, and does not replace it. */
 const afterwards = <E>(
   exit: Exit.Exit<unknown, E>,
   end: Effect.Effect<void, SqlError>

@@ -1,16 +1,16 @@
 /**
- * An intent is one wish to run a task: what `Airlock.enqueue` puts into a scope.
+ * An intent is one request to run a task. `Airlock.enqueue` adds it to the current scope.
  *
  * @since 0.1.0
  */
 import type * as Brand from "effect/Brand"
 import type * as Duration from "effect/Duration"
+import type * as Schema from "effect/Schema"
 import type * as Tracer from "effect/Tracer"
-import type * as Task from "./Task.js"
 
 /**
- * The id of an intent: a UUID of version 7 (RFC 9562), so unique across processes and sorted by time. It stays the same
- * over retries, and reaches the handler: the key to recognise a duplicate by.
+ * The id of an intent: a UUID of version 7 (RFC 9562), unique across processes and sorted by time. It stays the same over
+ * all attempts and is passed to the handler, which can use it to recognise a duplicate.
  *
  * @since 0.1.0
  * @category models
@@ -18,49 +18,61 @@ import type * as Task from "./Task.js"
 export type IntentId = string & Brand.Brand<"effect-airlock/IntentId">
 
 /**
- * How an intent is to be carried. The executor in the process ignores all but `origin`: the other options speak to
- * durable executors.
+ * The options of `Airlock.enqueue`. Executors that run handlers in this process use `orderingKey` and `maxAttempts`. The
+ * outbox uses all options but `native`, which it passes on. Plans show `origin`.
  *
  * @since 0.1.0
- * @category models
+ * @category options
  */
 export interface EnqueueOptions {
-  /** Run no earlier than this after the intent left. Default: at once. */
+  /** The minimum time between the moment when the intent leaves and its first run. Default: none. */
   readonly delay?: Duration.DurationInput
-  /** Run no earlier than this moment. */
+  /** The earliest time of its first run. Default: none. */
   readonly runAt?: Date
-  /** The queue of the engine. Default: the engine's own. */
+  /** The queue in which the engine puts the intent. Default: that of the engine. */
   readonly queue?: string
-  /** Lower runs first. Default: 0. */
+  /** The priority: intents with a lower number run first. Default: 0. */
   readonly priority?: number
-  /** While an intent with this key waits, another one with it is not added. */
+  /** While an intent of the same task with this key waits, the outbox ignores further ones. Default: none. */
   readonly dedupeKey?: string
-  /** Intents with the same key run in order. */
+  /** Intents with the same key run one after the other, in order. Default: none. */
   readonly orderingKey?: string
-  /** How often the task is tried in all. Default: the executor's. */
+  /** The maximum number of attempts. Default: that of the executor. */
   readonly maxAttempts?: number
-  /** Who wanted it, for people who look: a screen, a command, a signal's name. */
+  /** The source of the intent, for people who read plans: a screen, a command, a signal. Default: none. */
   readonly origin?: string
-  /** One engine's own options, passed to it as they are. */
+  /** Options of one engine, passed to it unchanged. Default: none. */
   readonly native?: Readonly<Record<string, unknown>>
 }
 
 /**
- * What policies, executors and plans see of an intent.
+ * A task whose payload may have any type. `Task.Any` is the same type.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AnyTask {
+  readonly name: string
+  readonly payloadSchema: Schema.Schema.Any
+  readonly version?: number
+}
+
+/**
+ * An intent, as policies and executors get it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Intent {
   readonly id: IntentId
-  readonly task: Task.Any
+  readonly task: AnyTask
   readonly payload: unknown
-  /** The payload as JSON, encoded by its Schema at the enqueue, where a durable executor will keep it. */
+  /** The payload as JSON, encoded by its Schema at the enqueue. Present if the executor is durable. */
   readonly encoded?: string | undefined
   readonly options: EnqueueOptions
-  /** Milliseconds since the epoch, by the Effect `Clock`. */
+  /** When the intent was enqueued, in milliseconds since the epoch, by the Effect `Clock`. */
   readonly enqueuedAt: number
-  /** The id of the scope it was enqueued in; in a scope that captured it, not that scope's own. */
+  /** The id of the scope in which the intent was enqueued. It does not change when an outer scope captures the intent. */
   readonly scopeId: number
   /** The span that was current at the enqueue. */
   readonly span: Tracer.AnySpan | undefined

@@ -1,9 +1,10 @@
 /**
- * The outbox keeps intents in the user's own database: what was committed is kept, what was rolled back was never there. With
- * it a program forgets nothing when its process dies between the commit and the dispatch.
+ * Stores intents in the application's own database, so that no intent is lost if the process dies between the COMMIT and the
+ * dispatch.
  *
- * An intent enqueued in a transaction is written in that transaction, last before its COMMIT; others are written when their
- * scope settles. {@link relay} carries them to their handlers, at least once.
+ * An intent that is enqueued in a transaction is inserted in that transaction, right before its COMMIT, and is gone if the
+ * transaction is rolled back. Other intents are inserted when their scope settles. The {@link relay} runs their handlers, at
+ * least once.
  *
  * @since 0.1.0
  */
@@ -15,50 +16,57 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { CurrentExecutor, make, type RunOptions } from "./Executor.js"
 import type { Intent } from "./Intent.js"
-import { Airlock } from "./internal/airlock.js"
+import { Airlock } from "./internal/contract/airlock.js"
 import { makeExecutor } from "./internal/outbox/executor.js"
 import { intentOf } from "./internal/outbox/intentRow.js"
+import { listen, notify } from "./internal/outbox/notifier.js"
 import * as internalRelay from "./internal/outbox/relay.js"
-import * as schema from "./internal/outbox/schema.js"
-import { makeStore } from "./internal/outbox/store.js"
-import { sleeper, wake } from "./internal/outbox/wake.js"
+import * as schema from "./internal/outbox/store/schema.js"
+import { makeStore } from "./internal/outbox/store/store.js"
 
 export {
   /**
-   * The tables of the outbox are missing, or of a version that this package does not know.
+   * The tables of the outbox are missing in the database, or have another version than this package expects. Run
+   * {@link migrate} or your own migration, or update the package if the tables are newer.
    *
    * @since 0.1.0
-   * @category failures
+   * @category errors
    */
   OutboxSchemaError
-} from "./internal/outbox/schema.js"
+} from "./internal/outbox/store/schema.js"
 
 const defaultTable = "airlock_outbox"
 
 /**
+ * The options of {@link layer}.
+ *
  * @since 0.1.0
  * @category options
  */
 export interface OutboxOptions {
-  /** May have a schema before it (`shop.outbox`). Default: `airlock_outbox`. */
+  /** The name of the table. It may have a schema (`shop.outbox`). Default: `airlock_outbox`. */
   readonly table?: string
   /**
-   * How long what an open scope holds stays held when its process is gone. A process renews what its scopes hold, so a scope
-   * may be open for longer. Default: 1 minute.
+   * The time after which a held row expires that its process no longer renews, because it died. A process renews the rows of
+   * its open scopes, so a scope may stay open for longer than this. Default: 1 minute.
    */
   readonly heldTimeout?: Duration.DurationInput
   /**
-   * What becomes of it then: its data was committed, so it comes out; or it goes, which is always so where somebody was still
-   * to approve of it. Default: `release`.
+   * What becomes of a held row that expires. `release`: it becomes ready, because its data was committed. `discard`: it is
+   * deleted. If an approval was pending, the row is always discarded. Default: `release`.
    */
   readonly onExpiry?: "release" | "discard"
 }
 
 /**
- * The durable executor, for `AirlockLive`. Give it the client that the application's own, decorated by
- * `SqlTransaction.layer`, is made of.
+ * The executor that stores intents in the outbox, for `AirlockLive`. Give it the `SqlClient` that `SqlTransaction.layer`
+ * decorates for the application: only then does it know which transactions are of the same database.
  *
- * Fails where the tables are not there: see {@link migrate}.
+ * It inserts rows and renews the held ones; the {@link relay} runs their handlers. It checks the tables when it is built: see
+ * {@link migrate}.
+ *
+ * Errors: an `OutboxSchemaError` if the tables are missing or have another version, and a `SqlError` if the database does not
+ * answer. With a client of a database other than PostgreSQL, MySQL, MariaDB and SQLite, the Layer dies.
  *
  * @example
  * ```ts
@@ -85,42 +93,81 @@ export const layer = (
     Effect.gen(function*() {
       const client = yield* SqlClient
       yield* schema.checkSchema(client, table)
-      const holding = { heldTimeout: Duration.decode(heldTimeout), onExpiry }
-      const executor = yield* makeExecutor(makeStore(client, table), client, holding, wake(table))
+      const settings = {
+        store: makeStore(client, table),
+        client,
+        heldTimeout: Duration.decode(heldTimeout),
+        onExpiry,
+        notify: notify(table)
+      }
+      const executor = yield* makeExecutor(settings)
       return {
         ...make({ name: "outbox", dispatch: executor.dispatch }),
         ...executor,
-        options: { table, heldTimeout: Duration.format(holding.heldTimeout), onExpiry }
+        options: { table, heldTimeout: Duration.format(settings.heldTimeout), onExpiry }
       }
     })
   )
 
 /**
+ * The options of {@link relay}.
+ *
  * @since 0.1.0
  * @category options
  */
 export interface RelayOptions {
-  /** Default: `airlock_outbox`. */
+  /** The name of the table. It may have a schema (`shop.outbox`). Default: `airlock_outbox`. */
   readonly table?: string
-  /** How many rows are claimed at once. Default: 100. */
+  /** The maximum number of rows of one claim. Default: 100. */
   readonly batchSize?: number
   /** How many handlers run at a time. Default: 10. */
   readonly concurrency?: number
-  /** How long others leave a claimed row alone; it is extended while the handler runs. Default: 30 seconds. */
+  /**
+   * The lease of a claim: the time for which no other relay claims the row. The relay extends it while the handler runs. If the
+   * process dies, another relay claims the row when the lease has expired. Default: 30 seconds.
+   */
   readonly lease?: Duration.DurationInput
-  /** How long it waits where nothing wakes it: what this process writes does. Default: 1 second. */
+  /** How often the relay looks for ready rows while it finds none. Rows of the same process notify it. Default: 1 second. */
   readonly pollInterval?: Duration.DurationInput
-  /** How often an intent is tried that does not say so itself. Then it is a dead letter. Default: 25. */
+  /** After how many failed attempts an intent without `maxAttempts` of its own is a dead letter. Default: 25. */
   readonly maxAttempts?: number
-  /** How long a run of a handler may take: one that hangs holds up what comes after it. Default: 15 minutes. */
+  /**
+   * The time limit of one run of a handler. The next claim waits until all handlers of the last one have ended, so a handler
+   * that hangs delays other rows. Default: 15 minutes.
+   */
   readonly timeout?: RunOptions["timeout"]
-  /** How long handlers that run may take when the Layer closes. Default: 10 seconds. */
+  /** The time that running handlers have to end when the Layer closes. Then they are interrupted. Default: 10 seconds. */
   readonly drainTimeout?: Duration.DurationInput
 }
 
 /**
- * Carries what the outbox keeps to the handlers of this process, for the tasks that have one here. In as many processes as
- * wanted. Provide the Layers of the handlers to it, so that they close after it.
+ * Runs the intents of the outbox: claims ready rows, runs their handlers, and acknowledges the rows. It claims only rows of
+ * tasks that have a handler in this process. Any number of processes can run a relay on one table.
+ *
+ * A row whose handler fails is retried: after one second, then two, four and so on, up to one hour, each time reduced by a
+ * random part of up to half. After its last attempt it is a dead letter, which stays in the table, and an error is logged.
+ *
+ * When the Layer closes, the relay begins no further handler, waits for the running ones, and acknowledges their rows. Provide
+ * the Layers of the handlers to it, so that they close after it.
+ *
+ * Errors, when it is built: an `OutboxSchemaError` if the tables are missing or have another version, and a `SqlError` if the
+ * database does not answer. Later errors of the database are logged as warnings, and the relay goes on.
+ *
+ * @example
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { AirlockLive, Task } from "effect-airlock"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const Worker = Outbox.relay({ concurrency: 20, maxAttempts: 10 }).pipe(
+ *   Layer.provide(SendReceipt.toLayer(({ orderId }) => Effect.log(`receipt of order ${orderId}`))),
+ *   Layer.provide(AirlockLive.pipe(Layer.provide(Outbox.layer()))),
+ *   Layer.provide(PgClient.layer({ database: "shop" }))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -134,45 +181,65 @@ export const relay = (
     yield* schema.checkSchema(client, table)
     if (executor.transactional === undefined) {
       yield* Effect.logWarning(
-        `The relay of the outbox "${table}" runs beside the executor "${executor.name}", which writes nothing into it. ` +
-          "Provide Outbox.layer to AirlockLive, unless another process writes."
+        `The relay of the outbox "${table}" runs with the executor "${executor.name}", which stores no intents in an outbox. ` +
+          "Provide Outbox.layer to AirlockLive, unless only other processes store intents."
       )
     }
-    const carried: internalRelay.RelayHandlers<Intent> = {
+    const relayHandlers: internalRelay.RelayHandlers<Intent> = {
       get names() {
         return handlers.names
       },
       run: (intents, { attempt }) => handlers.run(intents, { attempt, timeout })
     }
-    const carry = internalRelay.relay(makeStore(client, table), carried, {
+    const running = internalRelay.relay(makeStore(client, table), relayHandlers, {
       ...options,
-      wake: yield* sleeper(table),
+      notified: yield* listen(table),
       decode: (row) => intentOf(row, handlers)
     })
-    yield* Effect.forkScoped(carry)
+    yield* Effect.forkScoped(running)
   }))
 
 /**
- * Makes the tables where they are not there yet; several processes may do so at once.
+ * Creates the tables of the outbox if they are missing. Several processes can run it at once. `table` is the name of the
+ * outbox's table, which may have a schema (`shop.outbox`). Default: `airlock_outbox`.
+ *
+ * @example
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Layer } from "effect"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const Tables = Layer.effectDiscard(Outbox.migrate()).pipe(Layer.provide(PgClient.layer({ database: "shop" })))
+ * ```
  *
  * @since 0.1.0
- * @category tables
+ * @category migrations
  */
 export const migrate = (table: string = defaultTable): Effect.Effect<void, SqlError, SqlClient> => schema.migrate(table)
 
 /**
- * For the `Migrator` of `@effect/sql`, in a table of its own (`{ loader: Outbox.migrations(), table: "airlock_migrations" }`).
+ * A loader for the `Migrator` of `@effect/sql`, which creates the tables of the outbox. The Migrator must record these
+ * migrations in a table of their own: `{ loader: Outbox.migrations(), table: "airlock_migrations" }`. `table` is the name of
+ * the outbox's table. Default: `airlock_outbox`.
  *
  * @since 0.1.0
- * @category tables
+ * @category migrations
  */
 export const migrations = (table: string = defaultTable): Loader => schema.migrations(table)
 
 /**
- * The statements that make the tables, for those who run their own migrations.
+ * The statements that create the tables of the outbox, as text, for your own migrations. They can run more than once. `table`
+ * is the name of the outbox's table. Default: `airlock_outbox`.
+ *
+ * @example
+ * ```ts
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * console.log(Outbox.ddl("pg", "shop.outbox"))
+ * ```
  *
  * @since 0.1.0
- * @category tables
+ * @category migrations
  */
 export const ddl = (dialect: "pg" | "mysql" | "sqlite", table: string = defaultTable): string =>
   schema.ddl(dialect, table)

@@ -1,55 +1,72 @@
 /**
- * A plan says, as data, what becomes of each intent of a scope, and why: to look at before anything leaves, to approve, to
- * compare, to keep in a snapshot.
+ * A plan lists, as data, what becomes of each intent of a scope and why. Use plans for dry runs, approvals, snapshots and
+ * comparisons.
+ *
+ * `Airlock.plan`, the `approve` option of a scope and `AirlockScope` provide plans.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * What becomes of one intent.
+ * An intent and the decision about it.
  *
  * @since 0.1.0
  * @category models
  */
 export class Entry extends Schema.Class<Entry>("effect-airlock/Plan/Entry")({
   intentId: Schema.String,
+  /** The name of the task. */
   task: Schema.String,
-  /** `aside`: its fiber failed, was interrupted or still runs, so it does not leave. */
+  /**
+   * `dispatch`: the intent leaves. `drop`: a policy drops it. `aside`: it is discarded, because the fiber that enqueued it
+   * failed, was interrupted or still runs.
+   */
   decision: Schema.Literal("dispatch", "drop", "aside"),
-  /** The policy that dropped it. */
+  /** The name of the policy that drops the intent. */
   policy: Schema.optional(Schema.String),
-  /** Why it does not leave. */
+  /** Why the intent does not leave. */
   reason: Schema.optional(Schema.String),
-  /** Whether it was enqueued in this scope, or captured from one inside it. */
+  /** Whether the intent was enqueued in this scope itself, or captured from a scope inside it. */
   provenance: Schema.Literal("own", "captured"),
-  /** How many scopes lie between the enqueue and this scope: 0 for its own. */
+  /** The number of scopes between the enqueue and this scope: 0 if the intent is the scope's own. */
   depth: Schema.Number,
+  /** The option `origin` of the enqueue. */
   origin: Schema.optional(Schema.String),
-  /** Milliseconds since the epoch. */
+  /** When the intent was enqueued, in milliseconds since the epoch. */
   enqueuedAt: Schema.Number,
-  /** The span that was current at the enqueue. */
+  /** The trace of the span that was current at the enqueue. */
   traceId: Schema.optional(Schema.String),
+  /** The span that was current at the enqueue. */
   spanId: Schema.optional(Schema.String)
 }) {}
 
 /**
- * The decisions about all intents of a scope, in the order in which they would leave. Encode it with its Schema:
- * `Schema.encodeSync(Plan.Plan)(plan)`.
+ * The decisions about the intents of a scope, in the order of their enqueues. `toString` renders it as {@link table} does.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Plan } from "effect-airlock"
+ *
+ * const toJson = (plan: Plan.Plan): string => JSON.stringify(Schema.encodeSync(Plan.Plan)(plan))
+ * const fromJson = (json: string): Plan.Plan => Schema.decodeUnknownSync(Plan.Plan)(JSON.parse(json))
+ * ```
  *
  * @since 0.1.0
  * @category models
  */
 export class Plan extends Schema.Class<Plan>("effect-airlock/Plan")({
+  /** The name of the scope. */
   scope: Schema.String,
   entries: Schema.Array(Entry)
 }) {
-  /** What leaves. */
+  /** The entries of the intents that leave. */
   get dispatched(): ReadonlyArray<Entry> {
     return this.entries.filter(({ decision }) => decision === "dispatch")
   }
 
-  /** What does not. */
+  /** The entries of the intents that do not leave. */
   get kept(): ReadonlyArray<Entry> {
     return this.entries.filter(({ decision }) => decision !== "dispatch")
   }
@@ -60,10 +77,27 @@ export class Plan extends Schema.Class<Plan>("effect-airlock/Plan")({
 }
 
 /**
- * A line for each intent, without what differs from run to run (ids and times): for snapshots, and to compare two plans.
+ * Renders a plan as one line for each intent, without ids and times. Two runs of the same program give the same lines, so
+ * use it for snapshots.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockLive, Plan, Policy, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * // ["drop     SendReceipt by dropAll: every intent is dropped"]
+ * const lines = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(
+ *   Airlock.withPolicy(Policy.dropAll),
+ *   Airlock.plan,
+ *   Effect.map(Plan.outline),
+ *   Effect.provide(AirlockLive)
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category rendering
+ * @category formatting
  */
 export const outline = (plan: Plan): ReadonlyArray<string> =>
   plan.entries.map(({ decision, depth, origin, policy, reason, task }) =>
@@ -78,10 +112,18 @@ export const outline = (plan: Plan): ReadonlyArray<string> =>
   )
 
 /**
- * The plan as a table that a person can read.
+ * Renders a plan as a text table with a header and one row for each intent.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Airlock, Plan } from "effect-airlock"
+ *
+ * const careful = Airlock.scoped({ approve: (plan) => Effect.as(Console.log(Plan.table(plan)), true) })
+ * ```
  *
  * @since 0.1.0
- * @category rendering
+ * @category formatting
  */
 export const table = (plan: Plan): string => {
   const rows = [
@@ -101,11 +143,21 @@ export const table = (plan: Plan): string => {
 }
 
 /**
- * How the second plan differs from the first, in lines of {@link outline}: those that only the first has, and those that only
- * the second has.
+ * Compares the lines of {@link outline} of two plans. `removed` are the lines that only the first plan has, and `added` the
+ * lines that only the second plan has.
+ *
+ * @example
+ * ```ts
+ * import { Plan } from "effect-airlock"
+ *
+ * const isSame = (before: Plan.Plan, after: Plan.Plan): boolean => {
+ *   const { added, removed } = Plan.diff(before, after)
+ *   return added.length === 0 && removed.length === 0
+ * }
+ * ```
  *
  * @since 0.1.0
- * @category comparing
+ * @category comparisons
  */
 export const diff = (
   first: Plan,
@@ -115,7 +167,7 @@ export const diff = (
   added: without(outline(second), outline(first))
 })
 
-/** The lines of one list that the other does not have, each as often as it has it more. */
+/** The lines of one list without those of another. Equal lines cancel each other one by one. */
 const without = (lines: ReadonlyArray<string>, others: ReadonlyArray<string>): ReadonlyArray<string> => {
   const counts = new Map<string, number>()
   for (const line of others) {

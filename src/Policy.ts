@@ -1,6 +1,6 @@
 /**
- * A policy says, for each intent, whether it may leave. It never enqueues and never reorders, and policies add up:
- * an intent leaves if every policy in force lets it.
+ * A policy decides, for each intent, whether it may leave. It cannot enqueue and cannot reorder. Policies add up: an intent
+ * leaves only if every policy in force allows it.
  *
  * @since 0.1.0
  */
@@ -10,23 +10,26 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import { PolicyViolation } from "./AirlockError.js"
-import type { Intent } from "./Intent.js"
-import type * as Task from "./Task.js"
+import type { AnyTask, Intent } from "./Intent.js"
 
 /**
+ * The symbol that marks a policy.
+ *
  * @since 0.1.0
  * @category type ids
  */
 export const TypeId: unique symbol = Symbol.for("effect-airlock/Policy")
 
 /**
+ * The type of {@link TypeId}.
+ *
  * @since 0.1.0
  * @category type ids
  */
 export type TypeId = typeof TypeId
 
 /**
- * What a policy decides of one intent: `true`, it may leave; or it is dropped, for a reason that people can read.
+ * The decision about one intent: `true` lets it leave, `{ drop }` drops it and gives the reason for people to read.
  *
  * @since 0.1.0
  * @category models
@@ -34,7 +37,7 @@ export type TypeId = typeof TypeId
 export type Decision = true | { readonly drop: string }
 
 /**
- * Decides about one intent.
+ * A function that decides about one intent. It cannot fail; if it dies, no intent of the scope leaves.
  *
  * @since 0.1.0
  * @category models
@@ -42,7 +45,8 @@ export type Decision = true | { readonly drop: string }
 export type Decide<R = never> = (intent: Intent) => Effect.Effect<Decision, never, R>
 
 /**
- * A policy whose Effects need the services `R`: those of the place where it is put into force.
+ * A policy that needs the services `R`. They come from the place where the policy is put into force, and are requirements
+ * of that place.
  *
  * @since 0.1.0
  * @category models
@@ -50,21 +54,27 @@ export type Decide<R = never> = (intent: Intent) => Effect.Effect<Decision, neve
 export interface Policy<out R = never> {
   readonly [TypeId]: TypeId
   readonly name: string
-  /** Asked at once when an intent is enqueued. To fail refuses it: the enqueue dies with the violation. */
+  /** Runs when an intent is enqueued. A failure refuses the intent: the enqueue dies with the `PolicyViolation`. */
   readonly onEnqueue: ((intent: Intent) => Effect.Effect<void, PolicyViolation, R>) | undefined
   /**
-   * Asked when a scope settles: an Effect that is run once for each evaluation, and gives the function that decides.
-   * What that function remembers lives as long as the evaluation.
+   * Makes the function that decides when a scope settles. This Effect runs once for each evaluation, so the function may
+   * keep state from one intent to the next.
    */
   readonly allows: Effect.Effect<Decide<R>, never, R> | undefined
 }
 
-// `NoInfer`: where a policy is made as an option of a scope, what it needs is not to be inferred from what it may need.
+// `NoInfer`: a policy that is made in the options of a scope needs the services that its functions need. Otherwise TypeScript
+// would infer them from the type of the option, which accepts any policy.
 
 /**
- * Makes a policy. `onEnqueue` may refuse an intent as it is enqueued, `allows` decides when the scope settles; leave out
- * what it does not need. A policy that remembers (a counter, a set) gives `allows` as an Effect that makes the deciding
- * function: it is run anew for each evaluation, so that looking at a plan changes nothing.
+ * Makes a policy. `onEnqueue` may refuse an intent when it is enqueued, and `allows` decides when the scope settles.
+ * Without `onEnqueue` no enqueue is refused, and without `allows` every intent may leave.
+ *
+ * If a policy keeps state, such as a counter, give `allows` as an Effect that makes the deciding function. That Effect runs
+ * once for each evaluation, so reading a plan does not change the state.
+ *
+ * Both functions must complete within `policyTimeout` (default: 5 seconds). If `allows` dies or takes longer, no intent of
+ * the scope leaves, and the `FlushError` names them all.
  *
  * @example
  * ```ts
@@ -73,7 +83,7 @@ export interface Policy<out R = never> {
  *
  * class Flags extends Context.Tag("Flags")<Flags, { readonly on: (flag: string) => Effect.Effect<boolean> }>() {}
  *
- * // Policy<Flags>: the scope that it is given to needs Flags
+ * // Policy<Flags>: a scope with this policy needs Flags
  * const flagged = Policy.make({
  *   name: "flagged",
  *   allows: (intent) =>
@@ -112,26 +122,55 @@ const allow = Effect.succeed<Decision>(true)
 const drop = (reason: string): Effect.Effect<Decision> => Effect.succeed({ drop: reason })
 
 /**
- * Lets everything leave: what holds where no policy is given.
+ * A policy that lets every intent leave. This is the default.
+ *
+ * @example
+ * ```ts
+ * import { Policy } from "effect-airlock"
+ *
+ * const policyOf = (isDryRun: boolean) => isDryRun ? Policy.dropAll : Policy.allowAll
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
 export const allowAll: Policy = make({ name: "allowAll" })
 
 /**
- * Lets nothing leave: for dry runs, migrations and backfills. The code under it runs as it always does.
+ * A policy that drops every intent, for dry runs, migrations and backfills. The code itself runs as usual.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Airlock, AirlockLive, Policy, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * const migration = Airlock.enqueue(SendReceipt, { orderId: 1 }).pipe(
+ *   Airlock.scoped({ policy: Policy.dropAll }),
+ *   Effect.provide(AirlockLive)
+ * )
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
 export const dropAll: Policy = make({ name: "dropAll", allows: () => drop("every intent is dropped") })
 
 /**
- * Makes every enqueue a defect (`PolicyViolation`): for code that must not have side effects.
+ * A policy that refuses every enqueue with a `PolicyViolation`, which is a defect. Use it for code that must not have side
+ * effects.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Airlock, Policy } from "effect-airlock"
+ *
+ * const report = Effect.succeed("a report").pipe(Airlock.withPolicy(Policy.assertNoEffects))
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
 export const assertNoEffects: Policy = make({
   name: "assertNoEffects",
@@ -142,14 +181,16 @@ const violation = (intent: Intent, policy: string, reason: string) =>
   Effect.fail(new PolicyViolation({ task: intent.task.name, policy, reason }))
 
 /**
- * What becomes of an intent that a policy does not let through: it is dropped when the scope settles, or refused at once,
- * where it is enqueued, by a `PolicyViolation`.
+ * The options of {@link blockTasks} and {@link allowTasks}.
  *
  * @since 0.1.0
  * @category options
  */
 export interface TasksOptions {
-  /** Default: `"drop"`. */
+  /**
+   * `"drop"` drops an intent that is not allowed when its scope settles. `"raise"` refuses it when it is enqueued, with a
+   * `PolicyViolation`, which is a defect. Default: `"drop"`.
+   */
   readonly onEnqueue?: "drop" | "raise"
 }
 
@@ -163,41 +204,68 @@ const byTask = (
     ? make({ name, onEnqueue: (intent) => isAllowed(intent.task.name) ? Effect.void : violation(intent, name, reason) })
     : make({ name, allows: (intent) => isAllowed(intent.task.name) ? allow : drop(reason) })
 
-const namesOf = (tasks: ReadonlyArray<Task.Any | string>): ReadonlySet<string> =>
+const namesOf = (tasks: ReadonlyArray<AnyTask | string>): ReadonlySet<string> =>
   new Set(tasks.map((task) => typeof task === "string" ? task : task.name))
 
 /**
- * Keeps these tasks back, and lets all others leave.
+ * Makes a policy that drops the intents of some tasks and lets all others leave. A task is given as itself or by its name.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, Policy } from "effect-airlock"
+ *
+ * const quiet = Airlock.scoped({ policy: Policy.blockTasks(["SendNewsletter"]) })
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
-export const blockTasks = (tasks: ReadonlyArray<Task.Any | string>, options?: TasksOptions): Policy => {
+export const blockTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: TasksOptions): Policy => {
   const names = namesOf(tasks)
   return byTask("blockTasks", "the task is blocked", options, (task) => !names.has(task))
 }
 
 /**
- * Lets these tasks leave, and keeps all others back.
+ * Makes a policy that lets the intents of some tasks leave and drops all others. A task is given as itself or by its name.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Policy, Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * // dies at the enqueue of any other task
+ * const receiptsOnly = Policy.allowTasks([SendReceipt], { onEnqueue: "raise" })
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
-export const allowTasks = (tasks: ReadonlyArray<Task.Any | string>, options?: TasksOptions): Policy => {
+export const allowTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: TasksOptions): Policy => {
   const names = namesOf(tasks)
   return byTask("allowTasks", "the task is not among those allowed", options, (task) => names.has(task))
 }
 
 /**
- * Logs each intent that it is asked about, as task and id, and lets it leave. The payload is logged only if you ask for it.
+ * Makes a policy that lets every intent leave and logs its task and its id. It does not see intents that an inner policy
+ * has dropped.
+ *
+ * @example
+ * ```ts
+ * import { Layer, LogLevel } from "effect"
+ * import { AirlockLive, Policy } from "effect-airlock"
+ *
+ * const AirlockLogged = AirlockLive.pipe(Layer.provide(Policy.layer(Policy.logOnFlush({ level: LogLevel.Debug }))))
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
 export const logOnFlush = (options?: {
-  /** Default: `LogLevel.Info`. */
+  /** The level of the log line. Default: `LogLevel.Info`. */
   readonly level?: LogLevel.LogLevel
-  /** Default: `false`. */
+  /** Whether to log the payload, which may hold secrets. Default: `false`. */
   readonly payload?: boolean
 }): Policy =>
   make({
@@ -210,26 +278,42 @@ export const logOnFlush = (options?: {
   })
 
 /**
- * Lets the first `n` intents leave that it is asked about.
+ * Makes a policy that lets the first `n` intents leave and drops the rest. It counts anew in each evaluation, and it does
+ * not count intents that an inner policy has dropped.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, Policy } from "effect-airlock"
+ *
+ * const careful = Airlock.scoped({ policy: Policy.limit(100) })
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
 export const limit = (n: number): Policy =>
   make({
     name: "limit",
     allows: Effect.sync(() => {
       let left = n
-      return () => left-- > 0 ? allow : drop(`only ${n} may leave`)
+      return () => left-- > 0 ? allow : drop(`only ${n} intents may leave`)
     })
   })
 
 /**
- * Of intents with the same key, lets the first one leave. By default the key is the task and its `dedupeKey`; an intent
- * without a key leaves.
+ * Makes a policy that lets the first intent of each key leave and drops the others. An intent without a key leaves. By
+ * default the key is the name of the task with the option `dedupeKey` of the enqueue.
+ *
+ * @example
+ * ```ts
+ * import { Airlock, Policy } from "effect-airlock"
+ *
+ * const once = Airlock.scoped({ policy: Policy.dedupe() })
+ * const oncePerTask = Airlock.scoped({ policy: Policy.dedupe(({ task }) => task.name) })
+ * ```
  *
  * @since 0.1.0
- * @category policies
+ * @category constructors
  */
 export const dedupe = (by: (intent: Intent) => string | undefined = keyOf): Policy =>
   make({
@@ -244,7 +328,7 @@ export const dedupe = (by: (intent: Intent) => string | undefined = keyOf): Poli
           }
           return allow
         }
-        return drop(`one with the key "${key}" leaves already`)
+        return drop(`an earlier intent has the key "${key}"`)
       }
     })
   })
@@ -253,7 +337,14 @@ const keyOf = ({ options, task }: Intent): string | undefined =>
   options.dedupeKey === undefined ? undefined : `${task.name}/${options.dedupeKey}`
 
 /**
- * Applies a policy to the intents that a predicate picks, and lets all others leave.
+ * Applies a policy to the intents for which a predicate returns `true`, and lets all others leave.
+ *
+ * @example
+ * ```ts
+ * import { Policy } from "effect-airlock"
+ *
+ * const withoutImports = Policy.when(({ options }) => options.origin === "import", Policy.dropAll)
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -269,7 +360,15 @@ export const when = <R>(predicate: (intent: Intent) => boolean, policy: Policy<R
 }
 
 /**
- * Lets an intent leave if all of these policies do: what policies in force together do, as one value.
+ * Combines policies into one that lets an intent leave if all of them do. They decide in the given order, until one drops
+ * the intent.
+ *
+ * @example
+ * ```ts
+ * import { Policy } from "effect-airlock"
+ *
+ * const careful = Policy.all(Policy.blockTasks(["SendNewsletter"]), Policy.limit(100))
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -310,7 +409,7 @@ const decideInTurn = <R>(
 }
 
 /**
- * Whether a policy has decided without an Effect's help, as most do.
+ * Whether a decision is known without running an Effect. Most policies decide in this way.
  *
  * @internal
  */
@@ -319,7 +418,17 @@ export const isDecided = (
 ): asked is Exit.Success<Decision, never> => Exit.isExit(asked) && asked._tag === "Success"
 
 /**
- * Lets an intent leave if at least one of these policies does; with none given, nothing leaves.
+ * Combines policies into one that lets an intent leave if at least one of them does. Without policies no intent leaves.
+ *
+ * It refuses an enqueue only if every one of the policies refuses it. A policy without `allows`, such as `assertNoEffects`,
+ * lets every intent leave when the scope settles.
+ *
+ * @example
+ * ```ts
+ * import { Policy } from "effect-airlock"
+ *
+ * const urgentOrFew = Policy.any(Policy.allowTasks(["Alert"]), Policy.limit(10))
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -330,7 +439,7 @@ export const any = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
   return {
     [TypeId]: TypeId,
     name,
-    // One that has nothing to say at the enqueue does not refuse there.
+    // A policy without `onEnqueue` does not refuse, so one is enough to accept the intent.
     onEnqueue: enqueued.length < policies.length || enqueued.length === 0
       ? undefined
       : (intent) => Effect.asVoid(Effect.firstSuccessOf(enqueued.map((onEnqueue) => onEnqueue(intent)))),
@@ -353,8 +462,8 @@ export const any = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
 }
 
 /**
- * The policy of the running context. It holds for every scope that opens in it, beside the scope's own and the one that
- * Airlock was built with.
+ * The policy of the running context. It holds for every scope that opens in that context, in addition to the policy of the
+ * scope and the policy of Airlock. Default: {@link allowAll}.
  *
  * @since 0.1.0
  * @category services
@@ -364,15 +473,15 @@ export class CurrentPolicy extends Context.Reference<CurrentPolicy>()("effect-ai
 }) {}
 
 /**
- * Provides a policy: to a program, or to `AirlockLive` for all of an application. It adds up with one that is provided
- * around it. The services that the policy needs are those of the Layer.
+ * Provides a policy to a program, or to `AirlockLive` for a whole application. It adds up with the policy of the context in
+ * which the Layer is built. The Layer provides the services that the policy needs.
  *
  * @example
  * ```ts
  * import { Layer } from "effect"
  * import { AirlockLive, Policy } from "effect-airlock"
  *
- * // an application in which nothing leaves
+ * // no intent of the application leaves
  * const DryRun = AirlockLive.pipe(Layer.provide(Policy.layer(Policy.dropAll)))
  * ```
  *
@@ -383,7 +492,19 @@ export const layer = <R = never>(policy: Policy<R>): Layer.Layer<CurrentPolicy, 
   effect(Effect.succeed(policy))
 
 /**
- * Provides a policy that an Effect builds from services: a feature flag, a tenant's quota.
+ * Provides a policy that an Effect builds from services, such as a feature flag or the quota of a tenant.
+ * See {@link layer}.
+ *
+ * @example
+ * ```ts
+ * import { Config, Effect } from "effect"
+ * import { Policy } from "effect-airlock"
+ *
+ * // Layer<CurrentPolicy, ConfigError>
+ * const FromConfig = Policy.effect(
+ *   Effect.map(Config.boolean("DRY_RUN"), (isDryRun) => isDryRun ? Policy.dropAll : Policy.allowAll)
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -400,7 +521,7 @@ export const effect = <R1, E, R>(
       }))
   )
 
-/** The policy with the services that it needs. */
+/** Provides a policy with the services that it needs. */
 const provide = <R>({ allows, name, onEnqueue }: Policy<R>, context: Context.Context<R>): Policy => ({
   [TypeId]: TypeId,
   name,

@@ -1,7 +1,8 @@
 /**
- * A call is a scope: what its handler enqueues leaves if the call succeeds, and is gone if it does not.
+ * RPC middleware that makes each call a scope. The intents of a call leave if the call succeeds, and are discarded
+ * otherwise.
  *
- * This module has all of `@effect/rpc`'s own `RpcMiddleware` too, so that one import serves.
+ * This module also exports all of `@effect/rpc`'s own `RpcMiddleware`, so that one import is enough.
  *
  * @since 0.1.0
  */
@@ -11,21 +12,24 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import { AirlockScope, type Exact, type OptionsContext, type ScopeOptions } from "./AirlockScope.js"
-import { Airlock } from "./internal/airlock.js"
-import { openScope } from "./internal/open.js"
-import { exitWithin } from "./internal/position.js"
-import { failureOf, settle } from "./internal/settle.js"
+import { AirlockScope, type Exact, type OptionsContext, type ScopeOptions, withoutMarker } from "./AirlockScope.js"
+import { Airlock } from "./internal/contract/airlock.js"
+import { exitInside } from "./internal/scope/currentScope.js"
+import { openScope } from "./internal/scope/open.js"
+import { failureOf, settle } from "./internal/scope/settle.js"
 
 export * from "@effect/rpc/RpcMiddleware"
 
 /**
- * Makes each call of the procedures that it is put on a scope. The scope is the call's own: over HTTP it settles before
- * the call is answered, whatever scope the request has, and over a socket it does not wait for the socket to close. A
- * stream's scope settles when the stream has ended.
+ * Makes each call of an RPC procedure a scope. This scope is independent of the scope of the request: over HTTP it settles
+ * before the response is sent, and over a socket it does not wait for the socket to close. The scope of a streaming
+ * procedure settles when the stream has ended.
  *
- * The exit decides: a call that fails, dies or is interrupted lets nothing out. Where an intent could not leave that is
- * logged as an error; if the executor is durable, the call then dies of the `FlushError`, and else its answer stands.
+ * The exit of the call decides: if the call fails, dies or is interrupted, its intents are discarded. If an intent could
+ * not leave, this is logged as an error. If it is an intent that a durable executor should have stored, a successful call
+ * then dies with the `FlushError`; otherwise the call keeps its exit.
+ *
+ * Provide the Layer {@link airlockCall} to the handlers.
  *
  * @example
  * ```ts
@@ -59,8 +63,8 @@ const inCallScope = <A, E>(
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
       const context = Context.merge(built, fiber.currentContext)
-      const scope = openScope(fiber, Context.get(context, Airlock), options, undefined, context)
-      return Effect.flatMap(exitWithin(restore(next), fiber, scope), (exit) =>
+      const scope = openScope(fiber, { airlock: Context.get(context, Airlock), options, context })
+      return Effect.flatMap(withoutMarker(exitInside(restore(next), fiber, scope)), (exit) =>
         Effect.flatMap(settle(scope, exit), (settlement) => {
           const failure = failureOf(scope, exit, settlement)
           return Exit.isSuccess(failure) ? exit : Effect.zipRight(
@@ -72,7 +76,16 @@ const inCallScope = <A, E>(
   )
 
 /**
- * {@link airlockCall}, changed. The options are those of a scope; its name is by default that of the procedure.
+ * {@link airlockCall} with the options of a scope. The default name of the scope is the name of the procedure. The option
+ * `independent` is always `true`.
+ *
+ * @example
+ * ```ts
+ * import { Policy } from "effect-airlock"
+ * import * as RpcMiddleware from "effect-airlock/RpcMiddleware"
+ *
+ * const Live = RpcMiddleware.airlockCallWith({ policy: Policy.limit(10) })
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -89,7 +102,7 @@ export const airlockCallWith = <const Options extends ScopeOptions>(
   )
 
 /**
- * Gives {@link AirlockCall} to the handlers of the procedures that it was put on.
+ * Implements {@link AirlockCall}, with the default options of a scope.
  *
  * @since 0.1.0
  * @category layers

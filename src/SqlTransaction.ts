@@ -1,6 +1,6 @@
 /**
- * A SQL transaction is a scope: what is enqueued in it leaves after its COMMIT, and is gone with its ROLLBACK. A
- * savepoint is a scope inside it.
+ * Makes SQL transactions scopes: intents leave after the COMMIT of their transaction, and are discarded with its ROLLBACK. A
+ * savepoint is a scope inside the scope of its transaction.
  *
  * @since 0.1.0
  */
@@ -14,26 +14,35 @@ import * as Layer from "effect/Layer"
 import type * as EffectScope from "effect/Scope"
 import { type CommitUnknownError, type FlushError, UndecoratedClientError } from "./AirlockError.js"
 import type { AirlockScope } from "./AirlockScope.js"
-import { Airlock } from "./internal/airlock.js"
-import { withCallersStack } from "./internal/callSite.js"
-import { enqueueEffect } from "./internal/enqueue.js"
-import { type Dialect, dialects } from "./internal/sql/dialect.js"
-import { type Database, foreign, type How, inFrame, sqlFrameOf, type TransactionError } from "./internal/sql/frame.js"
-import { type Parts, partsOf } from "./internal/sql/parts.js"
-import { rollbackHook } from "./internal/sql/rollbackHooks.js"
-import { transactionIn } from "./internal/transactionConnection.js"
+import { Airlock } from "./internal/contract/airlock.js"
+import { enqueueEffect } from "./internal/scope/enqueue.js"
+import { transactionIn } from "./internal/scope/transactionTag.js"
+import { withCallersStack } from "./internal/support/callSite.js"
+import { type Driver, drivers } from "./internal/transaction/driver.js"
+import {
+  type Database,
+  dieForeign,
+  type FrameOptions,
+  inFrame,
+  sqlFrameOf,
+  type TransactionError
+} from "./internal/transaction/frame.js"
+import { rollbackHook } from "./internal/transaction/rollbackHooks.js"
+import { type StatementParts, statementPartsOf } from "./internal/transaction/statementParts.js"
 
 /**
- * Decorates the `SqlClient` that it is given, and the driver's own tag beside it, so that `withTransaction` is a scope
- * for all code that uses either, however little it knows of Airlock. The client itself is not changed.
+ * Decorates the `SqlClient` and the driver's own tag, so that `withTransaction` opens a scope for all code that uses either of
+ * them, even for code that does not know Airlock. The Layer does not change the client that it gets.
  *
- * What a transaction enqueues is handed to the scope around it when it has committed, and leaves at once where there is
- * none. A savepoint that is rolled back takes exactly its own intents with it, even if the code around recovers. A
- * refused COMMIT is a `SqlError` in the error channel; a COMMIT of which nobody knows what came is a defect
- * (`CommitUnknownError`). An intent that could not leave after the COMMIT is logged: the commit stands.
+ * When a transaction has committed, its intents go to the outer scope, or leave at once if there is none. A savepoint that is
+ * rolled back discards exactly its own intents, even if the code around it recovers.
  *
- * Knows PostgreSQL by `@effect/sql-pg`, MySQL and MariaDB by `@effect/sql-mysql2`, SQLite by `@effect/sql-sqlite-node`. For
- * another client the Layer dies, and says so.
+ * Errors of `withTransaction`: if the database refuses the COMMIT, it fails with a `SqlError`. If the outcome of the COMMIT is
+ * unknown, it dies with a `CommitUnknownError`. If an intent could not leave after the COMMIT, an error is logged, and the
+ * transaction stays committed. {@link transaction} has all of these in its error channel.
+ *
+ * Supports PostgreSQL with `@effect/sql-pg`, MySQL and MariaDB with `@effect/sql-mysql2`, and SQLite with
+ * `@effect/sql-sqlite-node`. With a client of another driver, the Layer dies.
  *
  * @example
  * ```ts
@@ -55,25 +64,28 @@ export const layer: Layer.Layer<SqlClient.SqlClient, never, SqlClient.SqlClient 
   Effect.gen(function*() {
     const context = yield* Effect.context<SqlClient.SqlClient | Airlock>()
     const client = Context.get(context, SqlClient.SqlClient)
-    const dialect = dialects.find(({ typeId }) => typeId in client)
-    if (dialect === undefined) {
-      const known = dialects.map(({ driver }) => driver).join(", ")
+    const driver = drivers.find(({ typeId }) => typeId in client)
+    if (driver === undefined) {
+      const supported = drivers.map(({ name }) => name).join(", ")
       return yield* Effect.dieMessage(
-        `SqlTransaction.layer does not know the driver of this SqlClient, and decorated nothing. It knows ${known}.`
+        `SqlTransaction.layer does not support the driver of this SqlClient. Use a client of one of these: ${supported}.`
       )
     }
-    const decorated = decorate(client, dialect, Context.get(context, Airlock))
-    // A driver's Layer gives one client under its own tag too: whoever asks for that one must get the same.
+    const decorated = decorate(client, driver, Context.get(context, Airlock))
+    // The Layer of a driver provides the client under the driver's tag too, which must get the decorated client as well.
     const entries = [...context.unsafeMap].filter(([, service]) => service === client)
     return Context.unsafeMake<SqlClient.SqlClient>(new Map(entries.map(([key]) => [key, decorated])))
   })
 )
 
 /**
- * Runs an Effect in a transaction, or in a savepoint where there is one already, and is its scope. As the `withTransaction`
- * of a client that {@link layer} decorates, but with errors for what a caller can act on: a `FlushError` where the
- * transaction was committed and some of its intents did not leave (its rows stay; that of a savepoint rolls the savepoint
- * back), and a `CommitUnknownError` where nobody knows what came of the COMMIT.
+ * Runs an Effect in a transaction and its scope, or in a savepoint of the current transaction. It is `withTransaction` of the
+ * client that {@link layer} decorates, with all errors in the error channel.
+ *
+ * Errors: a `SqlError` if the transaction cannot begin, or if the database refuses the COMMIT. A `CommitUnknownError` if the
+ * outcome of the COMMIT is unknown. A `FlushError` if the transaction was committed, but some of its intents did not leave: its
+ * rows stay. (A savepoint that fails with a `FlushError` is rolled back.) Without the decorated client it dies with an
+ * `UndecoratedClientError`.
  *
  * @example
  * ```ts
@@ -104,12 +116,29 @@ export const transaction = <A, E, R>(
 > => openWith("SqlTransaction.transaction", self, { typed: true })
 
 /**
- * Runs an Effect after the COMMIT of the transaction around; after the settlement of the scope around, where there is no
- * transaction. It is an intent without a task: with the transaction, a savepoint or a scope around it that fails it is
- * gone, policies have their say (by the name `afterCommit`), and its failure is one of a `FlushError` and holds no other
- * back. It runs without the transaction, in order with the other intents.
+ * Runs an Effect after the COMMIT of the current transaction, or, without a transaction, when the current scope has succeeded.
  *
- * A durable executor cannot keep it: there it is a `NotSerializableError`.
+ * The Effect is an intent without a task. It is discarded with its transaction, savepoint or scope. Policies can drop it by the
+ * name `afterCommit`. It runs in order with the other intents, outside of the transaction. If it fails, its error is part of
+ * the `FlushError`, and the other intents leave all the same.
+ *
+ * With a durable executor it dies with a `NotSerializableError`, because an Effect cannot be stored.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ * import * as SqlTransaction from "effect-airlock/SqlTransaction"
+ *
+ * declare const invalidateCache: (orderId: number) => Effect.Effect<void>
+ *
+ * const cancel = (orderId: number) =>
+ *   Effect.gen(function*() {
+ *     const sql = yield* SqlClient.SqlClient
+ *     yield* sql`DELETE FROM orders WHERE id = ${orderId}`
+ *     yield* SqlTransaction.afterCommit(invalidateCache(orderId))
+ *   }).pipe(SqlTransaction.transaction)
+ * ```
  *
  * @since 0.1.0
  * @category transactions
@@ -120,12 +149,33 @@ export const afterCommit = <A, E, R>(
   Effect.asVoid(enqueueEffect("afterCommit", effect))
 
 /**
- * Runs an Effect if the transaction or savepoint around is rolled back, or one around that: for what is outside of the
- * database and must be undone. It runs in the process, in a scope of its own, when the outermost transaction has ended and
- * its connection is free; in order, and one that fails is logged and holds no other back.
+ * Runs an Effect if the current transaction or savepoint is rolled back, or one that contains it. Use it to undo changes that
+ * were made outside of the database.
  *
- * Where there is no transaction nothing can be rolled back, and it never runs. Nor does it where nobody knows what came
- * of a COMMIT.
+ * The Effect runs in this process, in a scope of its own, when the transaction has ended and has released its connection.
+ * Several Effects run in order. If one fails, an error is logged, and the others run all the same. Together they have the
+ * `dispatchTimeout` of Airlock.
+ *
+ * The Effect does not run if there is no transaction, or if the outcome of the COMMIT is unknown. In a transaction of an
+ * undecorated client, `afterRollback` dies with an `UndecoratedClientError`.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ * import * as SqlTransaction from "effect-airlock/SqlTransaction"
+ *
+ * declare const upload: (file: string) => Effect.Effect<void>
+ * declare const remove: (file: string) => Effect.Effect<void>
+ *
+ * const attach = (file: string) =>
+ *   Effect.gen(function*() {
+ *     const sql = yield* SqlClient.SqlClient
+ *     yield* upload(file)
+ *     yield* SqlTransaction.afterRollback(remove(file))
+ *     yield* sql`INSERT INTO files (name) VALUES (${file})`
+ *   }).pipe(SqlTransaction.transaction)
+ * ```
  *
  * @since 0.1.0
  * @category transactions
@@ -134,9 +184,9 @@ export const afterRollback = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<void, never, Exclude<R, AirlockScope | EffectScope.Scope>> =>
   Effect.withFiberRuntime((fiber) => {
-    const around = transactionIn(fiber.currentContext)
-    const frame = sqlFrameOf(around)
-    if (around !== undefined && frame === undefined) {
+    const transaction = transactionIn(fiber.currentContext)
+    const frame = sqlFrameOf(transaction)
+    if (transaction !== undefined && frame === undefined) {
       return Effect.die(withCallersStack(new UndecoratedClientError({ what: "SqlTransaction.afterRollback" })))
     }
     frame?.rollbackHooks.push(rollbackHook(frame, effect, fiber))
@@ -144,9 +194,11 @@ export const afterRollback = <A, E, R>(
   })
 
 /**
- * For tests: runs an Effect in a transaction that is rolled back in any case, and gives what the Effect gave. Each
- * transaction and scope inside it that succeeds lets its intents leave all the same, as it would without, so that
- * `AirlockTest` shows what would have left at each commit.
+ * Runs a test in a transaction that is always rolled back, and returns the result of the test. Inside it, a transaction or
+ * scope that succeeds lets its intents leave, so that `AirlockTest` shows which intents leave at each COMMIT.
+ *
+ * Do not use it with an outbox: intents would leave although their transaction is rolled back. Errors: those of the test, and
+ * a `SqlError` if the transaction could not begin.
  *
  * @example
  * ```ts
@@ -172,10 +224,10 @@ export const rolledBack = <A, E, R>(
   openWith<A, E | Ended<A, E>, R>(
     "SqlTransaction.rolledBack",
     Effect.flatMap(Effect.exit(self), (exit) => Effect.fail(new Ended(exit))),
-    { typed: false, options: { name: "rolledBack", beforeDescendantFlushes: (intents) => intents } }
+    { typed: false, scope: { name: "rolledBack", beforeDescendantFlushes: (intents) => intents } }
   ).pipe(
     Effect.catchAll((error): Effect.Effect<A, E | SqlError> =>
-      // Untyped, a transaction fails with nothing of its own but a `SqlError`.
+      // With `typed: false`, the only error of the transaction itself is a `SqlError`.
       error instanceof Ended ? error.exit : Effect.fail(error as SqlError)
     )
   )
@@ -193,34 +245,34 @@ const DatabaseKey: unique symbol = Symbol.for("effect-airlock/Database")
 const openWith = <A, E, R>(
   what: string,
   self: Effect.Effect<A, E, R>,
-  how: How
+  options: FrameOptions
 ): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope> | SqlClient.SqlClient> =>
   Effect.flatMap(SqlClient.SqlClient, (client) =>
     DatabaseKey in client
-      ? inFrame((client as Decorated)[DatabaseKey], self, how)
+      ? inFrame((client as Decorated)[DatabaseKey], self, options)
       : Effect.die(withCallersStack(new UndecoratedClientError({ what }))))
 
-const decorate = (client: SqlClient.SqlClient, dialect: Dialect, airlock: Airlock["Type"]): Decorated => {
-  const { acquirer, compiler, spanAttributes, transformRows } = partsOf(client)
-  const database: Database = { client, dialect, airlock, spanAttributes }
+const decorate = (client: SqlClient.SqlClient, driver: Driver, airlock: Airlock["Type"]): Decorated => {
+  const { acquirer, compiler, spanAttributes, transformRows } = statementPartsOf(client)
+  const database: Database = { client, driver, airlock, spanAttributes }
   const statements = Statement.make(ownConnection(client, acquirer), compiler, spanAttributes, transformRows)
-  // A client is what makes statements, with properties: so is this one, and where it has both, those of its own.
+  // A client is a function that makes statements, with properties. The decorated one makes its own statements.
   const decorated: Decorated = Object.assign(statements, client, { ...statements }, {
     [DatabaseKey]: database,
     withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>) =>
-      // Untyped, it fails with nothing but a `SqlError`, and the marker of a scope stays in the type that Effect gave it.
+      // With `typed: false`, its own error is only a `SqlError`. Effect's type of `withTransaction` keeps `AirlockScope` in `R`.
       inFrame(database, self, { typed: false }) as Effect.Effect<A, E | SqlError, R>,
     withoutTransforms: () => {
       const without = client.withoutTransforms()
-      return without === client ? decorated : decorate(without, dialect, airlock)
+      return without === client ? decorated : decorate(without, driver, airlock)
     }
   })
   return Object.assign(decorated, { safe: decorated })
 }
 
-/** In the transaction of another database a statement would run there. */
-const ownConnection = (client: SqlClient.SqlClient, acquirer: Parts[0]): Parts[0] =>
+/** Refuses statements inside a transaction of another database, because they would run on that database. */
+const ownConnection = (client: SqlClient.SqlClient, acquirer: StatementParts[0]): StatementParts[0] =>
   Effect.withFiberRuntime((fiber) => {
     const frame = sqlFrameOf(transactionIn(fiber.currentContext))
-    return frame === undefined || frame.connection.database === client.reserve ? acquirer : foreign
+    return frame === undefined || frame.connection.database === client.reserve ? acquirer : dieForeign
   })

@@ -1,5 +1,6 @@
 /**
- * A task is a named kind of side effect: a name, a Schema for its payload and, given by the application, a handler.
+ * A task is a named kind of side effect. It has a name, a Schema for its payload, and a handler that the application
+ * provides.
  *
  * @since 0.1.0
  */
@@ -10,61 +11,76 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { AirlockScope } from "./AirlockScope.js"
-import type { IntentId } from "./Intent.js"
-import { Airlock } from "./internal/airlock.js"
-import type { Handler } from "./internal/handlers.js"
+import type { AnyTask } from "./Intent.js"
+import { Airlock } from "./internal/contract/airlock.js"
+import type { BatchOptions, Handler, HandlerContext } from "./internal/contract/task.js"
+
+export type { BatchOptions, HandlerContext } from "./internal/contract/task.js"
 
 /**
+ * The symbol that marks a task.
+ *
  * @since 0.1.0
  * @category type ids
  */
 export const TypeId: unique symbol = Symbol.for("effect-airlock/Task")
 
 /**
+ * The type of {@link TypeId}.
+ *
  * @since 0.1.0
  * @category type ids
  */
 export type TypeId = typeof TypeId
 
 /**
- * What a handler learns of the run beside the payload.
+ * A task: its name, the Schema of its payload, and the functions that make a Layer of its handler.
  *
- * @since 0.1.0
- * @category models
- */
-export interface HandlerContext {
-  /** The same at every attempt: the key to recognise a duplicate by. */
-  readonly intentId: IntentId
-  /** From 1. */
-  readonly attempt: number
-  /** Milliseconds since the epoch. */
-  readonly enqueuedAt: number
-}
-
-/**
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Task } from "effect-airlock"
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
+ *
+ * // runs once for each intent
+ * const SendReceiptLive = SendReceipt.toLayer(({ orderId }, { intentId }) => Effect.log(`receipt ${orderId}`, intentId))
+ *
+ * const Index = Task.make("Index", { payload: { documentId: Schema.String } })
+ *
+ * // runs once for up to 100 different documents
+ * const IndexLive = Index.toLayerBatched(
+ *   (documents) => Effect.log(`index ${documents.length} documents`),
+ *   { maxSize: 100, key: ({ documentId }) => documentId }
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Task<out Name extends string, in out Payload extends Schema.Schema.Any> {
   readonly [TypeId]: TypeId
+  /** Identifies the task in logs, in policies, and wherever an intent is stored. */
   readonly name: Name
   readonly payloadSchema: Payload
-  /** Of the payload's shape: it travels with each intent that is kept. */
+  /** The version of the payload's shape. The outbox stores it with each intent. */
   readonly version: number
   /**
-   * Says what the task does. The handler runs in a root scope of its own (what it enqueues leaves if it succeeds) and in
-   * the context that the Layer was given, not in that of whoever enqueued. When the Layer closes, it takes no new
-   * runs and waits for the running ones.
+   * Makes a Layer that registers the handler of the task. The handler runs in a root scope of its own: the intents that it
+   * enqueues leave if it succeeds. It has the services of this Layer, and none of the enqueue. When the Layer closes, no
+   * new run begins, and the Layer waits for the running ones within `shutdownTimeout`.
    *
-   * A second handler for the same name, in the same Airlock, is a `DuplicateTaskError`.
+   * A second handler for the same name in the same Airlock is a defect (`DuplicateTaskError`).
    */
   readonly toLayer: <E, R>(
     handler: (payload: Schema.Schema.Type<Payload>, context: HandlerContext) => Effect.Effect<unknown, E, R>
   ) => Layer.Layer<never, never, Airlock | Exclude<R, AirlockScope | Scope.Scope>>
   /**
-   * As {@link toLayer}, for a handler that takes many payloads in one call. It gets all those of a flush, in order, in as few
-   * calls as `maxSize` allows, after the handlers of other tasks; sooner, where one of those has an intent of the same
-   * `orderingKey`. If a call fails, each of its intents has failed.
+   * Makes a Layer that registers a handler which takes many payloads in one call: all payloads of a flush, in order, in as
+   * few calls as `maxSize` allows. The calls run after the handlers of the flush's other tasks, but before a later intent
+   * of another task with the same `orderingKey`. If a call fails, all of its intents fail.
+   *
+   * Throws a `RangeError` if `maxSize` is below 1.
    */
   readonly toLayerBatched: <E, R>(
     handler: (
@@ -76,40 +92,18 @@ export interface Task<out Name extends string, in out Payload extends Schema.Sch
 }
 
 /**
- * How the payloads of a flush are gathered for a handler that takes many.
- *
- * @since 0.1.0
- * @category options
- */
-export interface BatchOptions<Payload> {
-  /** How many payloads a call gets at most. Default: not limited. */
-  readonly maxSize?: number
-  /**
-   * Payloads of one flush with the same key, compared as the keys of a `Map` are, become one. It takes the place, and its
-   * context is that, of the last of them. Default: each payload stays.
-   */
-  readonly key?: (payload: Payload) => unknown
-  /** Makes one of two payloads with the same key. Default: the later one wins. */
-  readonly merge?: (earlier: Payload, later: Payload) => Payload
-}
-
-/**
- * Any task, where the payload's type does not matter.
+ * A task whose payload may have any type.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Any {
-  readonly name: string
-  readonly payloadSchema: Schema.Schema.Any
-  readonly version?: number
-}
+export type Any = AnyTask
 
 /**
- * Defines a task.
+ * Defines a task. `payload` is a Schema, or the fields of a `Schema.Struct`, without required services.
  *
- * `payload` is a Schema, or the fields of a `Schema.Struct`; it may not need services. The name identifies the task
- * wherever an intent waits (a table, a queue), so choose it once: a deployed name is renamed like a column is.
+ * The name identifies the task wherever an intent is stored, such as in a table or a queue. So renaming a deployed task
+ * needs a migration, as renaming a column does. Throws a `TypeError` if the name is empty.
  *
  * @example
  * ```ts
@@ -129,8 +123,9 @@ export interface Any {
 export const make = <const Name extends string, Payload extends PayloadFields | Schema.Schema.AnyNoContext>(
   name: Name,
   options: {
+    /** The Schema of the payload, or the fields of a `Schema.Struct`. */
     readonly payload: Payload
-    /** Raised when the payload's shape changes, it tells intents apart that were kept before. Default: 1. */
+    /** The version of the payload's shape. Raise it when the shape changes. Default: 1. */
     readonly version?: number
   }
 ): Task<Name, PayloadSchema<Payload>> => {
@@ -146,13 +141,13 @@ export const make = <const Name extends string, Payload extends PayloadFields | 
     Layer.scopedDiscard(Effect.gen(function*() {
       const airlock = yield* Airlock
       const context = yield* Effect.context<Exclude<R, AirlockScope | Scope.Scope>>()
-      // What `R` excludes is what a run adds to this context: the handler finds in it all that it asks for.
-      yield* airlock.handlers.register(
-        { name, payloadSchema, version },
-        handler as Handler,
+      yield* airlock.register({
+        task: { name, payloadSchema, version },
+        // The context has the services of `R`, and a run adds what `R` excludes.
+        handler: handler as Handler,
         batched,
-        Context.omit(AirlockScope)(context) as Context.Context<never>
-      )
+        context: Context.omit(AirlockScope)(context) as Context.Context<never>
+      })
     }))
   const toLayer = <E, R>(handler: (payload: never, context: never) => Effect.Effect<unknown, E, R>) =>
     register(handler, undefined)
@@ -166,8 +161,7 @@ export const make = <const Name extends string, Payload extends PayloadFields | 
     }
     return register(handler, batched)
   }
-  // The Schema is the one that `Payload` describes: TypeScript does not follow a narrowed generic into the conditional
-  // type `PayloadSchema`.
+  // The Schema is the one of `PayloadSchema`: TypeScript does not narrow a conditional type by a test of its value.
   return { [TypeId]: TypeId, name, payloadSchema, version, toLayer, toLayerBatched } as unknown as Task<
     Name,
     PayloadSchema<Payload>
@@ -175,7 +169,7 @@ export const make = <const Name extends string, Payload extends PayloadFields | 
 }
 
 /**
- * The fields of a payload that `Task.make` accepts: those of a `Schema.Struct`, none of which needs services.
+ * The fields that `Task.make` accepts as a payload: the fields of a `Schema.Struct` that requires no services.
  *
  * @since 0.1.0
  * @category utility types
@@ -195,7 +189,7 @@ type AnySignature<T> = Schema.PropertySignature<
 >
 
 /**
- * The Schema that `Task.make` makes of its `payload` option.
+ * The type of the Schema that `Task.make` makes from its option `payload`.
  *
  * @since 0.1.0
  * @category utility types
@@ -206,7 +200,7 @@ export type PayloadSchema<Payload extends PayloadFields | Schema.Schema.AnyNoCon
   : never
 
 /**
- * Whether a value is a task.
+ * Checks whether a value is a task.
  *
  * @since 0.1.0
  * @category guards

@@ -1,5 +1,5 @@
 /**
- * What an outbox promises, as tests: each database runs them in one line.
+ * The tests that an outbox passes on every supported database. One call runs them on yours.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import * as TestClock from "effect/TestClock"
 import * as Airlock from "../Airlock.js"
 import type { AirlockScope, ScopeOptions } from "../AirlockScope.js"
 import { intentOf } from "../internal/outbox/intentRow.js"
-import { makeStore } from "../internal/outbox/store.js"
+import { makeStore } from "../internal/outbox/store/store.js"
 import * as Outbox from "../Outbox.js"
 import * as Policy from "../Policy.js"
 import * as SqlTransaction from "../SqlTransaction.js"
@@ -28,7 +28,7 @@ const Mail = Task.make("Mail", { payload: { to: Schema.String } })
 const table = "airlock_suite_outbox"
 const heldTimeout = "1 minute"
 
-/** What handlers were given, in order. */
+/** The addresses that the handler has sent to, in order. */
 class Sent extends Context.Tag("effect-airlock/testing/OutboxSuite/Sent")<Sent, Array<string>>() {}
 
 const Handlers = Layer.unwrapEffect(
@@ -43,7 +43,7 @@ const Handlers = Layer.unwrapEffect(
   )
 )
 
-/** An application: its own Airlock and outbox, on a database that others share. */
+/** An application with its own Airlock and outbox, on a database that other applications can share. */
 const application = (options?: Outbox.OutboxOptions) =>
   Handlers.pipe(
     Layer.provideMerge(SqlTransaction.layer),
@@ -83,20 +83,20 @@ const orders = Effect.flatMap(SqlClient, (sql) =>
 
 const store = Effect.map(SqlClient, (sql) => makeStore(sql, table))
 
-/** How many rows there are of each state, where there are any. */
+/** The number of rows in each state, without the states that have none. */
 const rows = Effect.flatMap(
   store,
   ({ counts }) =>
     Effect.map(counts, (counts) => Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)))
 )
 
-/** As if the time that rows wait for had come. */
+/** Makes every row due, as if its time had passed. */
 const timePasses = Effect.flatMap(
   SqlClient,
   (sql) => sql.unsafe(`UPDATE ${table} SET due_at = 0 WHERE due_at IS NOT NULL`)
 )
 
-/** What a relay does: gives what it carried. */
+/** Does one round of a relay's work, and gives the addresses of the intents that it claimed. */
 const deliver = Effect.gen(function*() {
   const { acknowledge, claim, expire } = yield* store
   const { handlers } = yield* Airlock.Airlock
@@ -111,13 +111,14 @@ const deliver = Effect.gen(function*() {
   return claimed.map(({ payload }) => (JSON.parse(payload) as { readonly to: string }).to).sort()
 })
 
-/** A request: its own scope around whatever transactions it opens. */
+/** Runs an Effect as a request does, in a scope outside of its transactions. */
 const request = <A, E, R>(self: Effect.Effect<A, E, R>, options: ScopeOptions = {}) =>
   Airlock.scoped({ name: "request", ...options })(self)
 
 /**
- * Defines the tests of a database. Its Layer is built for each of them, and must be one database for all; the tests make and
- * drop tables that begin with `airlock_suite`.
+ * Defines the tests of an outbox on a database, in vitest. `client` returns the Layer of the database's client: each test
+ * builds it again, and each time it must connect to the same database. The tests create and drop tables whose names begin with
+ * `airlock_suite`. Each has a time limit of 30 seconds.
  *
  * @example
  * ```ts
@@ -128,10 +129,10 @@ const request = <A, E, R>(self: Effect.Effect<A, E, R>, options: ScopeOptions = 
  * ```
  *
  * @since 0.1.0
- * @category suites
+ * @category testing
  */
 export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>, options?: {
-  /** Whether the answer to a COMMIT can be lost: not where the database is in the process. Default: `true`. */
+  /** Whether the answer to a COMMIT can be lost. Set it to `false` for a database inside of the process. Default: `true`. */
   readonly losesAnswers?: boolean
 }): void => {
   const database = Layer.suspend(() =>
@@ -157,9 +158,9 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       }), 30_000)
 
   describe(`the outbox on ${name}`, () => {
-    describe("a transaction without a scope around", () => {
+    describe("a transaction without an outer scope", () => {
       test(
-        "keeps what it enqueued with its rows, and it leaves once",
+        "stores its intents with its rows, and each leaves once",
         Effect.gen(function*() {
           yield* transaction(Effect.all([order("a"), order("b")]))
           expect(yield* rows).toEqual({ ready: 2 })
@@ -170,7 +171,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "rolled back has kept nothing",
+        "stores no intent if it is rolled back",
         Effect.gen(function*() {
           yield* Effect.exit(transaction(Effect.zipRight(order("a"), Effect.fail("no"))))
           yield* Effect.exit(transaction(Effect.zipRight(order("a"), Effect.die("no"))))
@@ -179,7 +180,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "loses with a savepoint what was enqueued in it, and keeps the rest",
+        "discards the intents of a savepoint that is rolled back, and stores the others",
         Effect.gen(function*() {
           yield* transaction(Effect.gen(function*() {
             yield* order("a")
@@ -191,7 +192,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "tried again keeps what its last attempt enqueued, once",
+        "stores only the intents of its last attempt if it is retried",
         Effect.gen(function*() {
           let attempt = 0
           yield* transaction(Effect.zipRight(
@@ -203,7 +204,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "is rolled back if what it enqueued cannot be kept",
+        "is rolled back if its intents cannot be inserted",
         Effect.gen(function*() {
           const fault = yield* SqlFault.SqlFault
           yield* fault.breakAt(table, "before")
@@ -214,7 +215,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "does not keep what a policy drops, asked once, before the COMMIT",
+        "does not store an intent that a policy drops, and evaluates the policy once, before the COMMIT",
         Effect.gen(function*() {
           let asked = 0
           const policy = Policy.make({
@@ -230,7 +231,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "is rolled back if a policy cannot decide",
+        "is rolled back if a policy dies",
         Effect.gen(function*() {
           const policy = Policy.make({ name: "broken", allows: () => Effect.die("no") })
           const exit = yield* Effect.exit(transaction(order("a")).pipe(Airlock.withPolicy(policy)))
@@ -240,9 +241,9 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
     })
 
-    describe("without a transaction", () => {
+    describe("a scope without a transaction", () => {
       test(
-        "what a scope enqueued is kept when it succeeds, and not when it fails",
+        "stores its intents if it succeeds, and none if it fails",
         Effect.gen(function*() {
           yield* request(Effect.all([mail("a"), mail("b")]))
           yield* Effect.exit(request(Effect.zipRight(mail("c"), Effect.fail("no"))))
@@ -251,7 +252,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "what cannot be kept is in the FlushError",
+        "fails with a FlushError that names the intents which could not be stored",
         Effect.gen(function*() {
           const fault = yield* SqlFault.SqlFault
           const exit = yield* fault.whileDown(Effect.exit(request(mail("a"))))
@@ -266,7 +267,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
 
     describe("a transaction in a request", () => {
       test(
-        "is held while the request may still fail, and leaves with what it enqueued besides",
+        "holds its intents until the request succeeds, and they leave with the request's other intents",
         Effect.gen(function*() {
           yield* request(Effect.gen(function*() {
             yield* transaction(order("a"))
@@ -280,7 +281,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "lets nothing out if the request fails after its COMMIT",
+        "discards its intents if the request fails after the COMMIT",
         Effect.gen(function*() {
           yield* Effect.exit(request(Effect.gen(function*() {
             yield* transaction(order("a"))
@@ -293,7 +294,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "lets nothing out if the request is interrupted, and that at once",
+        "discards its intents at once if the request is interrupted after the COMMIT",
         Effect.gen(function*() {
           const running = yield* Effect.fork(request(Effect.zipRight(transaction(order("a")), Effect.never)))
           while ((yield* rows)["held"] !== 1) {
@@ -305,7 +306,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "lets nothing out if what is asked when it settles throws",
+        "discards its intents if shouldFlush or beforeDescendantFlushes throws",
         Effect.gen(function*() {
           const throws = () => {
             throw new Error("a hook")
@@ -317,7 +318,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "keeps its veto, however slow the request is, while its process lives",
+        "holds its intents while a slow request runs, and discards them if the request fails",
         Effect.gen(function*() {
           const gate = yield* Effect.makeLatch(false)
           const running = yield* Effect.fork(Effect.exit(request(Effect.gen(function*() {
@@ -329,7 +330,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
             yield* Effect.yieldNow()
           }
           for (let times = 0; times < 5; times++) {
-            // The time that it has left goes by, and it renews what it holds.
+            // The time of the held rows passes, and the process renews them.
             yield* timePasses
             yield* TestClock.adjust("20 seconds")
             yield* waitUntilRenewed
@@ -342,7 +343,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "that its fiber did not survive leaves nothing behind, though the request succeeds",
+        "discards its intents if its fiber fails after the COMMIT, although the request succeeds",
         Effect.gen(function*() {
           yield* request(Effect.gen(function*() {
             const child = yield* Effect.fork(Effect.zipRight(transaction(order("a")), Effect.fail("after the COMMIT")))
@@ -354,7 +355,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "of which nobody approves leaves nothing behind",
+        "discards its intents if approve returns false",
         Effect.gen(function*() {
           yield* request(transaction(order("a")), { approve: () => Effect.succeed(false) })
           expect([yield* orders, yield* rows]).toEqual([["a"], {}])
@@ -364,7 +365,19 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "is not kept at all where all is dropped, or only planned",
+        "discards its intents if approve dies, and the FlushError names them",
+        Effect.gen(function*() {
+          const exit = yield* Effect.exit(request(transaction(order("a")), { approve: () => Effect.die("no") }))
+          expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toMatchObject({
+            _tag: "FlushError",
+            failures: [{ task: "Mail", reason: { _tag: "PolicyFailedError" } }]
+          })
+          expect([yield* orders, yield* rows]).toEqual([["a"], {}])
+        })
+      )
+
+      test(
+        "stores no intent under dropAll or Airlock.plan",
         Effect.gen(function*() {
           const watched = Effect.zipRight(transaction(order("a")), rows)
           expect(yield* request(watched, { policy: Policy.dropAll })).toEqual({})
@@ -379,7 +392,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "comes out by itself if it cannot be released, and the request is none the worse",
+        "releases its intents later if the release fails, and the request succeeds",
         Effect.gen(function*() {
           const fault = yield* SqlFault.SqlFault
           yield* request(Effect.zipRight(transaction(order("a")), fault.breakAt("UPDATE", "before")))
@@ -393,7 +406,24 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "does not come out if it cannot be discarded: that is tried again",
+        "releases its intents if the request's other intents cannot be inserted",
+        Effect.gen(function*() {
+          const fault = yield* SqlFault.SqlFault
+          const exit = yield* Effect.exit(request(Effect.gen(function*() {
+            yield* transaction(order("a"))
+            yield* mail("fails to leave")
+            yield* fault.breakAt("INSERT", "before")
+          })))
+          expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toMatchObject({
+            _tag: "FlushError",
+            failures: [{ task: "Mail", reason: { _tag: "DispatchError" } }]
+          })
+          expect([yield* deliver, yield* rows]).toEqual([["a"], {}])
+        })
+      )
+
+      test(
+        "discards its intents later if the discard fails",
         Effect.gen(function*() {
           const fault = yield* SqlFault.SqlFault
           yield* Effect.exit(request(Effect.gen(function*() {
@@ -413,7 +443,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
     })
 
     if (options?.losesAnswers !== false) {
-      describe("a COMMIT of which nobody knows what came", () => {
+      describe("a transaction whose COMMIT has an unknown outcome", () => {
         const lost = (when: "before" | "after", around: <A, E, R>(self: Effect.Effect<A, E, R>) => typeof self) =>
           Effect.gen(function*() {
             const fault = yield* SqlFault.SqlFault
@@ -423,7 +453,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
           })
 
         test(
-          "that was done keeps what leaves, and what it enqueued leaves once",
+          "dispatches each intent once if the COMMIT was done",
           Effect.gen(function*() {
             yield* lost("after", (self) => self)
             expect([yield* orders, yield* deliver]).toEqual([["a"], ["a"]])
@@ -431,7 +461,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
         )
 
         test(
-          "that was not done has kept nothing",
+          "stores no intent if the COMMIT was not done",
           Effect.gen(function*() {
             yield* lost("before", (self) => self)
             expect([yield* orders, yield* rows]).toEqual([[], {}])
@@ -439,11 +469,11 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
         )
 
         test(
-          "in a request, that was done, leaves what is held: it comes out when its time has come",
+          "releases the held intents of a request after heldTimeout if the COMMIT was done",
           Effect.gen(function*() {
             yield* lost("after", (self) => Effect.orDie(request(self)) as typeof self)
             expect([yield* orders, yield* rows, yield* deliver]).toEqual([["a"], { held: 1 }, []])
-            // Nobody renews it any more.
+            // The process no longer renews the row.
             yield* timePasses
             yield* TestClock.adjust("20 seconds")
             expect(yield* deliver).toEqual(["a"])
@@ -452,8 +482,8 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       })
     }
 
-    describe("a process that is gone", () => {
-      /** Commits in a request that never ends, in an application of its own, which then is gone. */
+    describe("a process that died", () => {
+      /** Starts an application that commits in a request that never ends, and then closes that application. */
       const dies = (options: Outbox.OutboxOptions, scope: ScopeOptions = {}) =>
         Effect.gen(function*() {
           const process = yield* Scope.make()
@@ -466,20 +496,20 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
           while ((yield* rows)["held"] !== 1) {
             yield* Effect.yieldNow()
           }
-          // Its Layers close, so nobody renews; its fiber never gets to settle.
+          // Its Layers close, so it renews no row. Its fiber never ends, so its scope never settles.
           yield* Scope.close(process, Exit.void)
           return running
         })
 
       test(
-        "leaves what it held to come out when its time has come: its data was committed",
+        "has its held intents released after heldTimeout, because its data was committed",
         Effect.gen(function*() {
           const running = yield* dies({})
           expect(yield* deliver).toEqual([])
           yield* timePasses
           yield* TestClock.adjust("1 minute")
           yield* Effect.repeatN(Effect.yieldNow(), 100)
-          // Nobody has renewed it.
+          // The row was not renewed.
           expect(yield* stale).toBe(1)
           expect(yield* deliver).toEqual(["a"])
           yield* Fiber.interruptFork(running)
@@ -487,7 +517,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "leaves nothing where that is configured",
+        "has its held intents discarded after heldTimeout if onExpiry is discard",
         Effect.gen(function*() {
           const running = yield* dies({ onExpiry: "discard" })
           yield* timePasses
@@ -497,7 +527,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "leaves nothing that somebody was still to approve of",
+        "has its held intents discarded after heldTimeout if an approval was pending",
         Effect.gen(function*() {
           const running = yield* dies({}, { approve: () => Effect.never })
           yield* timePasses
@@ -507,7 +537,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
 
       test(
-        "between the claim and the acknowledgement: another one runs it again, as the same intent",
+        "has an intent run again, as attempt 2, if it died between the claim and the acknowledgement",
         Effect.gen(function*() {
           yield* transaction(order("a"))
           const { claim } = yield* store
@@ -522,7 +552,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
 
     describe("two applications on one database", () => {
       test(
-        "carry what either has written, once",
+        "deliver each intent of both once",
         Effect.gen(function*() {
           const context = yield* Effect.context<SqlClient>()
           const other = yield* Layer.build(application().pipe(Layer.provide(Layer.succeedContext(context))))
@@ -530,16 +560,16 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
             Effect.forEach(["a", "b", "c"], (name) => transaction(order(name))),
             Effect.provide(Effect.forEach(["d", "e", "f"], (name) => transaction(order(name))), other)
           ])
-          const carried = yield* Effect.all([deliver, Effect.provide(deliver, other)], { concurrency: 2 })
+          const delivered = yield* Effect.all([deliver, Effect.provide(deliver, other)], { concurrency: 2 })
           const rest = yield* deliver
-          expect([...carried.flat(), ...rest].sort()).toEqual(["a", "b", "c", "d", "e", "f"])
+          expect([...delivered.flat(), ...rest].sort()).toEqual(["a", "b", "c", "d", "e", "f"])
         })
       )
     })
 
     describe("a dedupeKey", () => {
       test(
-        "lets one of those that wait leave, and no held or rolled back one counts",
+        "lets one waiting intent leave, and ignores intents that are held or rolled back",
         Effect.gen(function*() {
           const keyed = { dedupeKey: "key" }
           yield* Effect.exit(transaction(Effect.zipRight(order("rolled back", keyed), Effect.fail("no"))))
@@ -559,9 +589,9 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
       )
     })
 
-    describe("what a handler makes of it", () => {
+    describe("a handler that fails", () => {
       test(
-        "fails, and it stays claimed until somebody says when it comes again",
+        "leaves its intent claimed",
         Effect.gen(function*() {
           yield* request(mail("fails"))
           expect(yield* deliver).toEqual(["fails"])
@@ -572,14 +602,14 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
   })
 }
 
-/** How many rows wait for a time that has come. */
+/** The number of rows that `timePasses` has made due and that were not renewed since. */
 const stale = Effect.flatMap(SqlClient, (sql) =>
   Effect.map(
     sql.unsafe<{ readonly count: number }>(`SELECT COUNT(*) AS count FROM ${table} WHERE due_at = 0`),
     ([row]) => Number(row!.count)
   ))
 
-/** The fiber that renews runs beside this one, on a connection of its own. */
+/** Waits for the fiber that renews held rows. It runs beside this fiber, on its own connection. */
 const waitUntilRenewed = Effect.gen(function*() {
   while ((yield* stale) > 0) {
     yield* Effect.yieldNow()

@@ -1,5 +1,5 @@
 /**
- * Faults of a database connection, for tests: before, during or after any statement, a COMMIT above all.
+ * Injects faults of a database connection, for tests: the connection breaks before or after a statement, such as a COMMIT.
  *
  * @since 0.1.0
  */
@@ -10,26 +10,28 @@ import * as Statement from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { partsOf } from "../internal/sql/parts.js"
+import { statementPartsOf } from "../internal/transaction/statementParts.js"
 
 /**
- * What breaks, and when.
+ * Breaks the connections of the client that {@link layer} decorates. A broken statement fails with a `SqlError` whose cause has
+ * the code `ECONNRESET`.
  *
  * @since 0.1.0
  * @category services
  */
 export class SqlFault extends Context.Tag("effect-airlock/testing/SqlFault")<SqlFault, {
   /**
-   * The connection breaks at the next statement that has this text: before the database gets it, or when it has done it and
-   * its answer is lost.
+   * Breaks the connection once, at the next statement that contains this text: before the database gets the statement, or after
+   * it has executed it, so that the answer is lost.
    */
   readonly breakAt: (text: string, when: "before" | "after") => Effect.Effect<void>
-  /** While an Effect runs, the database answers nothing. */
+  /** Fails every statement while an Effect runs, as if the database were down. */
   readonly whileDown: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }>() {}
 
 /**
- * Puts faults between a client and its database; none, until they are asked for. The driver's own tag is served too.
+ * Decorates a client, and the tag of its driver, so that faults can be injected. Nothing fails before a method of
+ * {@link SqlFault} is called.
  *
  * @example
  * ```ts
@@ -42,7 +44,7 @@ export class SqlFault extends Context.Tag("effect-airlock/testing/SqlFault")<Sql
  *
  * declare const checkout: Effect.Effect<void>
  *
- * // Nobody knows what came of the COMMIT.
+ * // The COMMIT is done, but its answer is lost.
  * const lost = Effect.gen(function*() {
  *   const fault = yield* SqlFault.SqlFault
  *   yield* fault.breakAt("COMMIT", "after")
@@ -57,7 +59,7 @@ export const layer: Layer.Layer<SqlClient.SqlClient | SqlFault, never, SqlClient
   Effect.map(Effect.context<SqlClient.SqlClient>(), (context) => {
     const client = Context.get(context, SqlClient.SqlClient)
     const faults = new Faults()
-    const faulty = decorate(client, faults, Effect.map(client.reserve, (connection) => faults.between(connection)))
+    const faulty = decorate(client, faults, Effect.map(client.reserve, (connection) => faults.wrap(connection)))
     const entries = [...context.unsafeMap].filter(([, service]) => service === client)
     return Context.unsafeMake<SqlClient.SqlClient>(new Map(entries.map(([key]) => [key, faulty]))).pipe(
       Context.add(SqlFault, {
@@ -82,7 +84,7 @@ class Faults {
   next: { readonly text: string, readonly when: "before" | "after" } | undefined
   down = 0
 
-  between(connection: Connection): Connection {
+  wrap(connection: Connection): Connection {
     const guarded = new Set<PropertyKey>(["execute", "executeRaw", "executeValues", "executeUnprepared"])
     return new Proxy(connection, {
       get: (target, key) => {
@@ -114,8 +116,8 @@ const decorate = (
   faults: Faults,
   reserve: SqlClient.SqlClient["reserve"]
 ): SqlClient.SqlClient => {
-  const { acquirer, compiler, spanAttributes, transformRows } = partsOf(client)
-  const faulty = Effect.map(acquirer, (connection) => faults.between(connection))
+  const { acquirer, compiler, spanAttributes, transformRows } = statementPartsOf(client)
+  const faulty = Effect.map(acquirer, (connection) => faults.wrap(connection))
   const statements = Statement.make(faulty, compiler, spanAttributes, transformRows)
   const decorated: SqlClient.SqlClient = Object.assign(statements, client, { ...statements }, {
     reserve,

@@ -1,14 +1,13 @@
 /**
- * The executor that keeps intents in the user's database: in the transaction that they were enqueued in, or else in one of
- * its own when their scope settles.
+ * The executor that stores intents in the user's database: in the transaction in which they were enqueued, or else in a
+ * transaction of its own when their scope settles.
  *
- * Two may have a say over a row: the transaction that writes it, and the scopes around, which may still refuse it. So it is
- * `held` while such a scope is open, and this process renews it; `ready` when they have settled well; gone when they have not.
+ * A row is held while an outer scope can still discard it, ready when all outer scopes have succeeded, and deleted if one of
+ * them discards it.
  *
  * @internal
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
-import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -16,139 +15,91 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as EffectScope from "effect/Scope"
 import { DispatchError } from "../../AirlockError.js"
-import type { Executor, Outcome, Transactional } from "../../Executor.js"
 import type { Intent } from "../../Intent.js"
-import { withoutTransaction } from "../transactionConnection.js"
+import type { Executor, Outcome, Transactional } from "../contract/executor.js"
+import { withoutTransaction } from "../scope/transactionTag.js"
+import { Holdings } from "./holdings.js"
 import { rowOf } from "./intentRow.js"
-import type { Store } from "./store.js"
+import type { Store } from "./store/store.js"
 
 /** @internal */
-export interface Holding {
+export interface OutboxSettings {
+  readonly store: Store
+  readonly client: SqlClient
+  /** The time after which a held row expires that its process no longer renews. */
   readonly heldTimeout: Duration.Duration
+  /** Whether an expired held row is released or discarded. */
   readonly onExpiry: "release" | "discard"
+  /** Notifies the relays of this process that rows are ready. */
+  readonly notify: Effect.Effect<void>
 }
-
-type Owed = "release" | "discard"
 
 /** @internal */
 export const makeExecutor = (
-  store: Store,
-  client: SqlClient,
-  { heldTimeout, onExpiry }: Holding,
-  wake: Effect.Effect<void>
+  { client, heldTimeout, notify, onExpiry, store }: OutboxSettings
 ): Effect.Effect<Pick<Executor, "dispatch" | "isDurable" | "transactional">, never, EffectScope.Scope> =>
   Effect.gen(function*() {
     const heldMillis = Duration.toMillis(heldTimeout)
-    /** What was written in a transaction, and waits for the say of the scopes around. */
-    const parked = new Set<string>()
-    /** What could not be done, and is tried again. Until then it is renewed, so that nothing comes out that must not. */
-    const owed = new Map<string, Owed>()
+    const holdings = new Holdings(store, heldMillis)
 
-    const forget = (ids: Iterable<string>): void => {
-      for (const id of ids) {
-        parked.delete(id)
-      }
-    }
-
-    /** Once the scopes around have said what becomes of rows. */
-    const settle = (ids: ReadonlyArray<string>, what: Owed): Effect.Effect<void> =>
-      ids.length === 0 ? Effect.void : Effect.map(Effect.exit(alone(store[what](ids))), (exit) => {
-        forget(ids)
-        if (Exit.isFailure(exit)) {
-          for (const id of ids) {
-            owed.set(id, what)
-          }
-        }
-      })
+    const insertReady = (intents: ReadonlyArray<Intent>) =>
+      Effect.suspend(() => store.insert(intents.map(rowOf), { state: "ready" }))
 
     const transactional: Transactional = {
       database: client.reserve,
-      park: (intents, { held, undecided }) =>
-        Effect.suspend(() =>
-          store.insert(
-            intents.map(rowOf),
-            held ? { state: "held", heldMillis, onExpiry: undecided ? "discard" : onExpiry } : { state: "ready" }
-          )
-        ).pipe(Effect.tap(() => {
-          for (const { id } of held ? intents : []) {
-            parked.add(id)
-          }
-        })),
-      committed: () => wake,
-      detach: (intents) => Effect.sync(() => forget(intents.map(({ id }) => id))),
-      discard: (intents) => settle(intents.map(({ id }) => id), "discard")
+      insert: (intents, { held, undecided }) =>
+        held
+          ? Effect.suspend(() =>
+            store.insert(intents.map(rowOf), {
+              state: "held",
+              heldMillis,
+              onExpiry: undecided ? "discard" : onExpiry
+            })
+          ).pipe(Effect.tap(() => holdings.hold(idsOf(intents))))
+          : insertReady(intents),
+      // Rows that are not held were inserted as ready.
+      release: (intents) =>
+        Effect.zipRight(
+          inNoTransaction(holdings.perform(idsOf(intents).filter((id) => holdings.has(id)), "release")),
+          notify
+        ),
+      discard: (intents) => inNoTransaction(holdings.perform(idsOf(intents), "discard")),
+      forget: (intents) => Effect.sync(() => holdings.forget(idsOf(intents)))
     }
 
     const dispatch: Executor["dispatch"] = (intents) =>
       Effect.suspend(() => {
-        const fresh = intents.filter((intent) => !parked.has(intent.id) && !isClosure(intent))
-        const held = intents.flatMap(({ id }) => parked.has(id) ? [id] : [])
-        const left = fresh.length === 0 ? Effect.as(settle(held, "release"), Exit.void) : insert(fresh, held)
-        return Effect.flatMap(left, (exit) => {
-          const failed = new Set<Intent>(Exit.isSuccess(exit) ? [] : fresh)
-          const outcomes = intents.map((intent): Outcome =>
-            failed.has(intent)
-              ? Exit.fail(new DispatchError({ task: intent.task.name, cause: causeOf(exit) }))
-              : isClosure(intent)
-              ? Exit.fail(new DispatchError({ task: intent.task.name, cause: new Error("a closure cannot be kept") }))
-              : Exit.void
-          )
-          return Effect.as(wake, outcomes)
-        })
+        const storable = intents.filter((intent) => !isClosure(intent))
+        const inserted = storable.length === 0 ? Effect.succeed(Exit.void) : Effect.exit(alone(insertReady(storable)))
+        return Effect.flatMap(inserted, (exit) =>
+          Effect.as(
+            notify,
+            intents.map((intent): Outcome =>
+              isClosure(intent)
+                ? failure(intent, new Error("the outbox cannot store a closure"))
+                : Exit.isSuccess(exit)
+                ? Exit.void
+                : failure(intent, Cause.squash(exit.cause))
+            )
+          ))
       })
 
-    /** What is new and what was held become ready in one transaction. What was held is there even if that fails. */
-    const insert = (
-      fresh: ReadonlyArray<Intent>,
-      held: ReadonlyArray<string>
-    ): Effect.Effect<Exit.Exit<void, unknown>> => {
-      const inserted = Effect.suspend(() => store.insert(fresh.map(rowOf), { state: "ready" }))
-      return held.length === 0
-        ? Effect.exit(alone(inserted))
-        : Effect.flatMap(
-          Effect.exit(alone(client.withTransaction(Effect.zipRight(inserted, store.release(held))))),
-          (exit): Effect.Effect<Exit.Exit<void, unknown>> => {
-            if (Exit.isSuccess(exit)) {
-              forget(held)
-              return Effect.succeed(exit)
-            }
-            return Effect.as(settle(held, "release"), exit)
-          }
-        )
-    }
-
-    const owing = (what: Owed) => [...owed].flatMap(([id, owes]) => owes === what ? [id] : [])
-
-    const pay = (what: Owed) =>
-      Effect.suspend(() => {
-        const ids = owing(what)
-        return ids.length === 0 ? Effect.void : Effect.map(store[what](ids), () => {
-          for (const id of ids) {
-            owed.delete(id)
-          }
-        })
-      })
-
-    const maintain = Effect.suspend(() => store.renew([...parked, ...owed.keys()], heldMillis)).pipe(
-      Effect.zipRight(pay("discard")),
-      Effect.zipRight(pay("release")),
-      Effect.catchAllCause((cause) =>
-        Effect.logWarning("The outbox could not renew what open scopes hold; it tries again", cause)
-      )
-    )
-    yield* Effect.forkScoped(Effect.forever(Effect.delay(maintain, Duration.times(heldTimeout, 1 / 3))))
-    // What is still owed at the end gets one more chance; what scopes hold that are still open comes out by itself.
-    yield* Effect.addFinalizer(() => owed.size === 0 ? Effect.void : maintain)
+    yield* Effect.forkScoped(Effect.forever(Effect.delay(holdings.maintain, Duration.times(heldTimeout, 1 / 3))))
+    yield* Effect.addFinalizer(() => holdings.close)
 
     return { isDurable: () => true, transactional: () => transactional, dispatch }
   })
 
-/** Refused at the enqueue, unless what stands between hides that this executor keeps intents. */
+const idsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<string> => intents.map(({ id }) => id)
+
+const failure = ({ task }: Intent, cause: unknown): Outcome => Exit.fail(new DispatchError({ task: task.name, cause }))
+
+/** An enqueue refuses closures, but only if it can see that the executor is durable: an executor around this one can hide it. */
 const isClosure = (intent: Intent & { readonly closure?: unknown }): boolean => intent.closure !== undefined
 
-const causeOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
-  Exit.isSuccess(exit) ? undefined : Cause.squash(exit.cause)
+/** Leaves the transaction that may be open where a scope settles, so that its rollback does not undo `self`. */
+const inNoTransaction = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.mapInputContext(self, (context: Context.Context<never>) => withoutTransaction(context))
 
-/** Not in the transaction that may be open where a scope settles: what that one does is not to undo it. */
-const alone = <A>(self: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-  Effect.interruptible(Effect.mapInputContext(self, (context: Context.Context<never>) => withoutTransaction(context)))
+/** Also interruptible, so that the time limit of a dispatch can end it. */
+const alone = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => Effect.interruptible(inNoTransaction(self))

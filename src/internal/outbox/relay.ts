@@ -1,6 +1,6 @@
 /**
- * Carries rows of the outbox to their handlers: claims those whose turn it is, runs them, and acknowledges them; those that
- * fail come again later, and in the end are dead letters.
+ * Claims rows of the outbox, runs their handlers, and acknowledges the rows. A row whose handler fails is retried, and after
+ * its last attempt it is a dead letter.
  *
  * @internal
  */
@@ -12,14 +12,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import type { ClaimedRow } from "./row.js"
-import type { Store } from "./store.js"
+import type { ClaimedRow } from "./store/row.js"
+import type { Store } from "./store/store.js"
 
 /** @internal */
 export interface RelayHandlers<Intent> {
-  /** The names of the tasks that have a handler. */
+  /** The names of the tasks that have a handler now. */
   readonly names: ReadonlyArray<string>
-  /** Gives an outcome for each intent. */
+  /** Runs handlers, and returns one outcome for each intent. */
   readonly run: (
     intents: ReadonlyArray<Intent>,
     options: { readonly attempt: number }
@@ -28,25 +28,27 @@ export interface RelayHandlers<Intent> {
 
 /** @internal */
 export interface RelayOptions<Intent> {
-  /** How many rows are claimed at once. Default: 100. */
+  /** The maximum number of rows of one claim. Default: 100. */
   readonly batchSize?: number
   /** How many handlers run at a time. Default: 10. */
   readonly concurrency?: number
-  /** How long others leave a claimed row alone. It is extended while the handler runs. Default: 30 seconds. */
+  /** The lease of a claim. The relay extends it until the handler ends. Default: 30 seconds. */
   readonly lease?: Duration.DurationInput
-  /** How long it waits where nothing wakes it. Default: 1 second. */
+  /** The time between two claims if no row could be claimed and the relay is not notified. Default: 1 second. */
   readonly pollInterval?: Duration.DurationInput
-  /** How often a row is tried that does not say so itself. Default: 25. */
+  /** The attempts of a row that has no `maxAttempts` of its own. Default: 25. */
   readonly maxAttempts?: number
-  /** How long handlers that run may take when it is interrupted. Default: 10 seconds. */
+  /** The time that running handlers have to end after the relay is interrupted. Default: 10 seconds. */
   readonly drainTimeout?: Duration.DurationInput
-  /** Completes when there may be work. One that comes while nobody waits must be remembered. */
-  readonly wake: Effect.Effect<void>
+  /** Completes at the next notification, or at once if there was one since it last completed. */
+  readonly notified: Effect.Effect<void>
+  /** Makes the intent of a row. A row for which it fails is a dead letter. */
   readonly decode: (row: ClaimedRow) => Effect.Effect<Intent, unknown>
 }
 
 /**
- * Never ends. Interrupted, it begins nothing more: what runs is finished and acknowledged, what was not begun is given back.
+ * Runs until it is interrupted. Then it begins no further handler, waits for the running ones, acknowledges their rows, and
+ * unclaims the rows whose handlers have not begun.
  *
  * @internal
  */
@@ -55,43 +57,51 @@ export const relay = <Intent>(
   handlers: RelayHandlers<Intent>,
   options: RelayOptions<Intent>
 ): Effect.Effect<never> => {
-  const { batchSize = 100, drainTimeout = "10 seconds", pollInterval = "1 second", wake } = options
+  const { batchSize = 100, drainTimeout = "10 seconds", notified, pollInterval = "1 second" } = options
   const leaseMillis = Duration.toMillis(options.lease ?? "30 seconds")
-  const pause = Effect.raceFirst(wake, Effect.sleep(pollInterval))
+  const pause = Effect.raceFirst(notified, Effect.sleep(pollInterval))
 
-  // Handlers come and go while it runs.
+  // Handlers are registered and closed while the relay runs, so each claim reads their names.
   const claim = Effect.suspend(() => store.claim({ tasks: handlers.names, limit: batchSize, leaseMillis }))
-  const take = Effect.zipRight(store.expire, claim)
+  const expireAndClaim = Effect.zipRight(store.expire, claim)
     .pipe(
       Effect.catchAllCause((cause) =>
-        Effect.as(Effect.logWarning("The relay could not claim from the outbox", cause), [])
+        Effect.as(Effect.logWarning("The relay could not claim rows of the outbox, and will try again", cause), [])
       )
     )
 
-  const turn = (restore: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
-    Effect.flatMap(take, (rows) => {
+  const round = (restore: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
+    Effect.flatMap(expireAndClaim, (rows) => {
       if (rows.length === 0) {
         return restore(pause)
       }
-      const batch = new Batch(store, handlers, options, leaseMillis, rows)
-      // Not a child: an interruption reaches children at once.
-      return Effect.flatMap(Effect.forkDaemon(batch.run), (fiber) =>
-        Effect.onInterrupt(restore(Fiber.join(fiber)), () => {
-          batch.isStopping = true
-          const limit = Effect.interruptible(Effect.delay(Fiber.interrupt(fiber), drainTimeout))
-          return Effect.flatMap(Effect.fork(limit), (limiting) =>
-            Effect.zipRight(Fiber.await(fiber), Fiber.interrupt(limiting)))
-        }))
+      const batch = new ClaimedBatch(store, handlers, options, leaseMillis, rows)
+      // A daemon, because an interruption of the relay would interrupt a child at once.
+      return Effect.flatMap(
+        Effect.forkDaemon(batch.run),
+        (fiber) =>
+          Effect.onInterrupt(restore(Fiber.join(fiber)), () => {
+            batch.isStopping = true
+            const interruptLate = Effect.interruptible(Effect.delay(Fiber.interrupt(fiber), drainTimeout))
+            return Effect.flatMap(
+              Effect.fork(interruptLate),
+              (timer) => Effect.zipRight(Fiber.await(fiber), Fiber.interrupt(timer))
+            )
+          })
+      )
     })
 
-  return Effect.uninterruptibleMask((restore) => Effect.forever(Effect.zipRight(restore(Effect.void), turn(restore))))
+  return Effect.uninterruptibleMask((restore) => Effect.forever(Effect.zipRight(restore(Effect.void), round(restore))))
 }
 
-class Batch<Intent> {
+/** The rows of one claim. */
+class ClaimedBatch<Intent> {
+  /** Whether the relay was interrupted: then no further handler begins. */
   isStopping = false
-  /** Those that are still claimed. */
-  private readonly open: Set<ClaimedRow>
-  private done: Array<ClaimedRow> = []
+  /** The rows whose leases are extended: their handlers have not begun, or still run. */
+  private readonly leased: Set<ClaimedRow>
+  /** Rows whose handlers succeeded, and that no acknowledgement contains yet. */
+  private succeeded: Array<ClaimedRow> = []
   private isAcknowledging = false
 
   constructor(
@@ -101,22 +111,22 @@ class Batch<Intent> {
     readonly leaseMillis: number,
     readonly rows: ReadonlyArray<ClaimedRow>
   ) {
-    this.open = new Set(rows)
+    this.leased = new Set(rows)
   }
 
   get run(): Effect.Effect<void> {
     const extend = Effect.suspend(() => {
-      const rows = [...this.open]
+      const rows = [...this.leased]
       const extended = Effect.map(this.store.extend(rows, this.leaseMillis), (ids) => {
-        const own = new Set(ids)
-        // The others are another relay's by now: those that have not begun do not begin here.
+        const stillClaimed = new Set(ids)
+        // The other rows were deleted, or another relay has claimed them. Handlers of theirs that have not begun do not begin.
         for (const row of rows) {
-          if (!own.has(row.id)) {
-            this.close(row)
+          if (!stillClaimed.has(row.id)) {
+            this.forget(row)
           }
         }
       })
-      return this.logged("extend leases", extended)
+      return this.withRetries("extend leases", extended)
     })
     const extending = extend.pipe(
       Effect.delay(this.leaseMillis / 3),
@@ -124,66 +134,70 @@ class Batch<Intent> {
       Effect.interruptible,
       Effect.fork
     )
-    const carrying = Effect.forEach(this.rows, (row) => Effect.uninterruptible(this.carry(row)), {
+    const running = Effect.forEach(this.rows, (row) => Effect.uninterruptible(this.runRow(row)), {
       concurrency: this.options.concurrency ?? 10,
       discard: true
     })
     return Effect.flatMap(extending, (fiber) =>
-      Effect.exit(Effect.interruptible(carrying)).pipe(
-        Effect.zipRight(Effect.suspend(() => this.logged("give rows back", this.store.giveBack([...this.open])))),
+      Effect.exit(Effect.interruptible(running)).pipe(
+        Effect.zipRight(Effect.suspend(() => this.withRetries("unclaim rows", this.store.unclaim([...this.leased])))),
         Effect.ensuring(Fiber.interrupt(fiber))
       ))
   }
 
-  private carry(row: ClaimedRow): Effect.Effect<void> {
-    if (this.isStopping || !this.open.has(row)) {
+  /** Runs the handler of a row, and then acknowledges or retries the row, or makes it a dead letter. */
+  private runRow(row: ClaimedRow): Effect.Effect<void> {
+    if (this.isStopping || !this.leased.has(row)) {
       return Effect.void
     }
     const maxAttempts = row.maxAttempts ?? this.options.maxAttempts ?? 25
     if (row.attempt > maxAttempts) {
-      return this.bury(
+      return this.deadLetter(
         row,
-        `Its lease ended ${maxAttempts} times: each process that ran its handler was gone before it ended.`
+        `Its lease expired in the last of ${maxAttempts} attempts, before the result of the handler was stored.`
       )
     }
     const intent = Effect.exit(Effect.suspend(() => this.options.decode(row)))
     return Effect.flatMap(intent, (decoded) =>
       Exit.isFailure(decoded)
-        ? this.bury(row, Cause.pretty(decoded.cause))
-        : Effect.flatMap(this.outcome(decoded.value, row), (outcome) => {
+        ? this.deadLetter(row, Cause.pretty(decoded.cause))
+        : Effect.flatMap(this.runHandler(decoded.value, row), (outcome) => {
           if (Exit.isSuccess(outcome)) {
             return this.acknowledge(row)
           }
           if (this.isStopping && Cause.isInterrupted(outcome.cause)) {
-            // Nobody knows how far it came. It comes again when its lease has ended.
-            return Effect.sync(() => this.close(row))
+            // The outcome is unknown. The row is claimed again when its lease has expired.
+            return Effect.sync(() => this.forget(row))
           }
           const error = Cause.pretty(outcome.cause)
-          return row.attempt >= maxAttempts ? this.bury(row, error) : this.retry(row, error)
+          return row.attempt >= maxAttempts ? this.deadLetter(row, error) : this.retry(row, error)
         }))
   }
 
-  private outcome(intent: Intent, { attempt }: ClaimedRow): Effect.Effect<Exit.Exit<void, unknown>> {
+  private runHandler(intent: Intent, { attempt }: ClaimedRow): Effect.Effect<Exit.Exit<void, unknown>> {
     return Effect.map(
       Effect.exit(Effect.interruptible(this.handlers.run([intent], { attempt }))),
-      (exit) => Exit.isSuccess(exit) ? exit.value[0] ?? Exit.die(new Error("The handlers gave no outcome")) : exit
+      (exit) =>
+        Exit.isSuccess(exit)
+          ? exit.value[0] ?? Exit.die(new Error("The handlers returned no outcome for the intent"))
+          : exit
     )
   }
 
-  /** One at a time writes for all that were done meanwhile. */
+  /** One statement at a time acknowledges all rows whose handlers have succeeded since the last one. */
   private acknowledge(row: ClaimedRow): Effect.Effect<void> {
-    this.close(row)
-    this.done.push(row)
+    this.forget(row)
+    this.succeeded.push(row)
     if (this.isAcknowledging) {
       return Effect.void
     }
     this.isAcknowledging = true
     return Effect.whileLoop({
-      while: () => this.done.length > 0,
+      while: () => this.succeeded.length > 0,
       body: () => {
-        const rows = this.done
-        this.done = []
-        return this.logged("acknowledge", this.store.acknowledge(rows))
+        const rows = this.succeeded
+        this.succeeded = []
+        return this.withRetries("acknowledge rows", this.store.acknowledge(rows))
       },
       step: () => {}
     }).pipe(Effect.ensuring(Effect.sync(() => {
@@ -192,35 +206,43 @@ class Batch<Intent> {
   }
 
   private retry(row: ClaimedRow, error: string): Effect.Effect<void> {
-    this.close(row)
+    this.forget(row)
     return Effect.flatMap(
       backoff(row.attempt),
-      (delayMillis) => this.logged("put a row back that failed", this.store.retry(row, { delayMillis, error }))
+      (delayMillis) => this.withRetries("retry a row", this.store.retry(row, { delayMillis, error }))
     )
   }
 
-  private bury(row: ClaimedRow, error: string): Effect.Effect<void> {
-    this.close(row)
+  private deadLetter(row: ClaimedRow, error: string): Effect.Effect<void> {
+    this.forget(row)
     return Effect.zipRight(
-      Effect.logError(`"${row.task}" ${row.id} is a dead letter after ${row.attempt} attempt(s): ${error}`),
-      this.logged("bury a row", this.store.bury(row, error))
+      Effect.logError(
+        `Intent ${row.id} of "${row.task}" is a dead letter after ${row.attempt} attempt(s), and stays in the outbox: ${error}`
+      ),
+      this.withRetries("make a row a dead letter", this.store.deadLetter(row, error))
     )
   }
 
-  private close(row: ClaimedRow): void {
-    this.open.delete(row)
+  /** Extends the lease of a row no longer. */
+  private forget(row: ClaimedRow): void {
+    this.leased.delete(row)
   }
 
-  /** Where the database does not answer, the lease ends, and the row comes again. */
-  private logged(what: string, self: Effect.Effect<unknown, SqlError>): Effect.Effect<void> {
-    return self.pipe(
+  /** Retries a statement three times. If all fail, it logs a warning: the leases expire, and the rows are claimed again. */
+  private withRetries(what: string, statement: Effect.Effect<unknown, SqlError>): Effect.Effect<void> {
+    return statement.pipe(
       Effect.retry({ times: 3, schedule: Schedule.exponential(100) }),
-      Effect.catchAllCause((cause) => Effect.logWarning(`The relay could not ${what}`, cause)),
+      Effect.catchAllCause((cause) =>
+        Effect.logWarning(`The relay could not ${what}. Rows are claimed again when their leases expire.`, cause)
+      ),
       Effect.asVoid
     )
   }
 }
 
-/** One second, doubled each time up to an hour, of which a part between half and all. */
+/**
+ * The delay before the next attempt, in milliseconds: one second, doubled after each attempt, at most one hour, reduced by a
+ * random part of up to half.
+ */
 const backoff = (attempt: number): Effect.Effect<number> =>
   Effect.map(Random.next, (random) => Math.min(1000 * 2 ** (attempt - 1), 3_600_000) * (0.5 + random / 2))

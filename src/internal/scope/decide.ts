@@ -1,0 +1,131 @@
+/**
+ * Decides what becomes of each intent of a scope that settles: by its fiber, the exit, the outer scopes, the policies and
+ * the approval, in this order. Only the list of dispositions is changed.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { LazyArg } from "effect/Function"
+import type { PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
+import type { AnyFiber } from "../support/effectInternals.js"
+import { committed, discard, discardByFate, dispatch, type Disposition, Dispositions } from "./disposition.js"
+import { fateOfBranch, isInterrupted } from "./fork.js"
+import { type IntentRecord, isInserted } from "./intentRecord.js"
+import { planOf, viewOf } from "./plan.js"
+import { answerOf, evaluate, mayDrop, runDeciding } from "./policies.js"
+import type { Scope } from "./scope.js"
+import { isRolledBack } from "./transactionTag.js"
+
+/** @internal */
+export interface SettleOptions {
+  /** Whether to flush. Default: `shouldFlush` of the scope's options decides, or else the exit. */
+  readonly flush?: boolean | LazyArg<boolean>
+  /** Whether to ignore a pending interruption of the fiber, because the exit alone says whether the scope succeeded. */
+  readonly byExitAlone?: boolean
+}
+
+/**
+ * Computes the dispositions of a scope's intents. A defect of code that decides, such as `shouldFlush`, is its defect.
+ *
+ * @internal
+ */
+export const decide = (
+  scope: Scope,
+  exit: Exit.Exit<unknown, unknown>,
+  options: SettleOptions,
+  fiber: AnyFiber
+): Effect.Effect<Dispositions> => {
+  const isCancelled = () => options.byExitAlone !== true && !scope.openedInterrupted && isInterrupted(fiber)
+  const dispositions = byFibers(scope, fiber)
+  if (!flushes(scope, exit, options, dispositions) || isCancelled()) {
+    return Effect.succeed(discardUndecided(dispositions))
+  }
+  byOuterScopes(scope, dispositions)
+  const asked = dispositions.undecided
+  if (asked.length === 0 || (scope.options.approve === undefined && !mayDrop(asked))) {
+    return Effect.succeed(complete(dispositions))
+  }
+  return Effect.map(Effect.either(byPoliciesAndApproval(scope, asked, dispositions)), (approved) => {
+    if (isCancelled()) {
+      return discardUndecided(dispositions)
+    }
+    if (approved._tag === "Left") {
+      dispositions.decide(() => ({ _tag: "Fail", reason: approved.left }))
+    } else if (!approved.right) {
+      dispositions.flushes = false
+      dispositions.decide(() => discard("NotApproved"))
+    }
+    return complete(dispositions)
+  })
+}
+
+/** The dispositions of a scope whose intents are all discarded. @internal */
+export const discardAll = (scope: Scope): Dispositions =>
+  discardUndecided(new Dispositions(scope.buffer, () => undefined))
+
+const discardUndecided = (dispositions: Dispositions): Dispositions => {
+  dispositions.flushes = false
+  dispositions.decide(() => discard("ScopeFailed"))
+  return dispositions
+}
+
+/** An intent does not leave if its fiber did not succeed, or if a savepoint beside it was rolled back. */
+const byFibers = (scope: Scope, fiber: AnyFiber): Dispositions =>
+  new Dispositions(
+    scope.buffer,
+    (intent) => discardByFate(isRolledBack(intent.savepoint) ? "failed" : fateOfBranch(intent.fork, fiber), intent)
+  )
+
+const flushes = (
+  scope: Scope,
+  exit: Exit.Exit<unknown, unknown>,
+  { flush }: SettleOptions,
+  dispositions: Dispositions
+): boolean =>
+  (typeof flush === "function" ? flush() : flush) ?? scope.options.shouldFlush?.(exit, dispositions.undecided) ??
+    Exit.isSuccess(exit)
+
+/** Outer scopes capture intents, the nearest first, unless their `beforeDescendantFlushes` lets them pass. */
+const byOuterScopes = (scope: Scope, dispositions: Dispositions): void => {
+  let leaving = scope.outer === undefined ? [] : dispositions.undecided
+  for (let outer = scope.outer; outer !== undefined && leaving.length > 0; outer = outer.scope.outer) {
+    const handOver: Disposition = { _tag: "HandOver", to: outer }
+    const passing = new Set(outer.scope.options.beforeDescendantFlushes?.(leaving, viewOf(scope)))
+    dispositions.decide((intent) => passing.has(intent) ? undefined : handOver)
+    leaving = dispositions.undecided
+  }
+}
+
+/** Drops the intents that policies drop, and returns whether the plan is approved. */
+const byPoliciesAndApproval = Effect.fnUntraced(function*(
+  scope: Scope,
+  asked: ReadonlyArray<IntentRecord>,
+  dispositions: Dispositions
+) {
+  dispositions.drop(yield* evaluate(scope, asked))
+  return yield* approve(scope, dispositions)
+})
+
+const approve = (
+  scope: Scope,
+  dispositions: Dispositions
+): Effect.Effect<boolean, PolicyFailedError | SettleTimeoutError> => {
+  const { approve } = scope.options
+  if (approve === undefined) {
+    return Effect.succeed(true)
+  }
+  const what = "The approval of a plan"
+  // The scope settles in the context in which it was opened, which has the services of the approval.
+  const approved = Effect.suspend(() => approve(planOf(scope, dispositions))) as Effect.Effect<boolean>
+  return Effect.flatMap(
+    runDeciding(approved, what, scope.limits.approveTimeout),
+    (result) => answerOf(what, result)
+  )
+}
+
+/** The undecided intents leave. */
+const complete = (dispositions: Dispositions): Dispositions => {
+  dispositions.decide((intent) => isInserted(intent) ? committed : dispatch)
+  return dispositions
+}

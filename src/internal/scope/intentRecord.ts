@@ -1,0 +1,135 @@
+/**
+ * An intent as the buffer of a scope holds it: the public fields, and the fields that settling needs.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as EffectScope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
+import type { AnyTask, EnqueueOptions, Intent, IntentId } from "../../Intent.js"
+import type { Outcome, Transactional } from "../contract/executor.js"
+import type { Cascade } from "./cascade.js"
+import { type Fork, makeFork } from "./fork.js"
+import type { Dropped, PolicyChain } from "./policyChain.js"
+import { type Savepoint, withoutTransaction } from "./transactionTag.js"
+
+/** The Effect of `Airlock.enqueueEffect`, with the context in which it was enqueued. @internal */
+export interface Closure {
+  readonly effect: Effect.Effect<unknown, unknown>
+  readonly context: Context.Context<never>
+}
+
+/** A closure runs after the open transaction, with an Effect `Scope` of its own, so its context has neither. @internal */
+export const closureOf = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<never>): Closure => ({
+  // The context has the services of `R`, and a run adds the scopes.
+  effect: effect as Effect.Effect<A, E>,
+  context: withoutTransaction(Context.omit(EffectScope.Scope)(context))
+})
+
+/** The fields of an intent that a durable executor stores. @internal */
+export interface Durable {
+  /** The payload as JSON. */
+  readonly encoded: string
+  /** The policy that dropped the intent before the COMMIT of its transaction. */
+  dropped: Dropped | undefined
+  /** The outbox into which its transaction inserted its row. */
+  outbox: Transactional | undefined
+}
+
+/** @internal */
+export interface IntentFields {
+  readonly id: IntentId
+  readonly task: AnyTask
+  readonly payload: unknown
+  readonly options: EnqueueOptions
+  readonly enqueuedAt: number
+  readonly scopeId: number
+  /** How many scopes were around the scope of the enqueue. */
+  readonly depth: number
+  readonly cascade: Cascade | undefined
+  readonly span: Tracer.AnySpan | undefined
+  readonly policies: PolicyChain | undefined
+  /** The fiber of the enqueue, in the scope that holds the intent. A capture changes it to the fiber of the inner scope. */
+  readonly fork: Fork
+  /**
+   * The savepoint that another fiber had open on the same connection. If it is rolled back, so is the work of this fiber.
+   */
+  readonly savepoint: Savepoint | undefined
+  /** Takes the place of the task's handler. */
+  readonly closure: Closure | undefined
+}
+
+/** @internal */
+export class IntentRecord implements Intent, IntentFields {
+  readonly id: IntentId
+  readonly task: AnyTask
+  readonly payload: unknown
+  readonly options: EnqueueOptions
+  readonly enqueuedAt: number
+  readonly scopeId: number
+  readonly depth: number
+  readonly cascade: Cascade | undefined
+  readonly span: Tracer.AnySpan | undefined
+  readonly policies: PolicyChain | undefined
+  fork: Fork
+  readonly savepoint: Savepoint | undefined
+  readonly closure: Closure | undefined
+  /** The outcome of its handler in this process, as soon as the handler has ended. */
+  outcome: Outcome | undefined = undefined
+  durable: Durable | undefined = undefined
+
+  constructor(fields: IntentFields) {
+    this.id = fields.id
+    this.task = fields.task
+    this.payload = fields.payload
+    this.options = fields.options
+    this.enqueuedAt = fields.enqueuedAt
+    this.scopeId = fields.scopeId
+    this.depth = fields.depth
+    this.cascade = fields.cascade
+    this.span = fields.span
+    this.policies = fields.policies
+    this.fork = fields.fork
+    this.savepoint = fields.savepoint
+    this.closure = fields.closure
+  }
+
+  get encoded(): string | undefined {
+    return this.durable?.encoded
+  }
+}
+
+/** Whether a transaction has inserted its row. @internal */
+export const isInserted = ({ durable }: IntentRecord): boolean => durable?.outbox !== undefined
+
+/** The fields of an intent that a caller without a scope has. */
+interface ForeignIntent extends Pick<Intent, "id" | "task" | "payload" | "enqueuedAt"> {
+  readonly options?: EnqueueOptions
+  readonly scopeId?: number
+  readonly depth?: number
+  readonly cascade?: Cascade | undefined
+  readonly span?: Tracer.AnySpan | undefined
+  readonly closure?: Closure | undefined
+}
+
+/** Makes the record of an intent that no scope holds, because it comes from an engine, the outbox or a test. @internal */
+export const recordOf = (intent: ForeignIntent): IntentRecord =>
+  new IntentRecord({
+    id: intent.id,
+    task: intent.task,
+    payload: intent.payload,
+    options: intent.options ?? {},
+    enqueuedAt: intent.enqueuedAt,
+    scopeId: intent.scopeId ?? 0,
+    depth: intent.depth ?? 0,
+    cascade: intent.cascade,
+    span: intent.span,
+    policies: undefined,
+    fork: makeFork(undefined),
+    savepoint: undefined,
+    closure: intent.closure
+  })
+
+/** Only a record has this property. @internal */
+export const isRecord = (intent: Intent): intent is IntentRecord => "outcome" in intent

@@ -1,0 +1,124 @@
+/**
+ * Opens a scope: the policies and the executor that hold for it are resolved here, once.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import { CurrentPolicy, type Policy } from "../../Policy.js"
+import type { AirlockService } from "../contract/airlock.js"
+import { currentExecutorKey, type Executor } from "../contract/executor.js"
+import type { ScopeOptions } from "../contract/scope.js"
+import type { AnyFiber } from "../support/effectInternals.js"
+import type { Cascade } from "./cascade.js"
+import { currentOf } from "./currentScope.js"
+import { isInterrupted, noteFiber } from "./fork.js"
+import { extend, extendOnce, rebaseLocal } from "./policyChain.js"
+import { type Current, type CurrentInside, Scope } from "./scope.js"
+
+/** @internal */
+export interface OpenOptions {
+  readonly airlock: AirlockService
+  readonly options: ScopeOptions
+  /** The context in which its policies and its executor are looked up. Default: that of the fiber. */
+  readonly context?: Context.Context<never>
+  /** Whether the current scope may become its outer scope. Default: it may. */
+  readonly mayBeOuter?: (scope: Scope) => boolean
+}
+
+/** Opens a scope inside the current scope of a fiber, or a root scope. @internal */
+export const openScope = (
+  fiber: AnyFiber,
+  { airlock, context = fiber.currentContext, mayBeOuter, options }: OpenOptions
+): Scope => {
+  const current = currentOf(fiber)
+  const openedInterrupted = isInterrupted(fiber)
+  if (current === undefined || !canBeOuter(current, options, mayBeOuter)) {
+    return openRoot({ airlock, context, current, options, openedInterrupted })
+  }
+  noteFiber(current.fork, fiber)
+  const outer = current.scope
+  return new Scope({
+    airlock,
+    executor: outer.executor,
+    policies: extend(extendOnce(current.policies, policyIn(context), context), options.policy, context),
+    outer: current,
+    context,
+    options,
+    cascade: outer.cascade,
+    planning: outer.planning,
+    openedInterrupted
+  })
+}
+
+const canBeOuter = (
+  current: Current,
+  { independent }: ScopeOptions,
+  mayBeOuter: OpenOptions["mayBeOuter"]
+): current is CurrentInside =>
+  // A plan shows all intents: inside one, no scope is independent.
+  current.scope !== undefined && (independent !== true || current.scope.planning) &&
+  (mayBeOuter === undefined || mayBeOuter(current.scope))
+
+/** @internal */
+export interface RootOptions {
+  readonly airlock: AirlockService
+  readonly options: ScopeOptions
+  readonly context: Context.Context<never>
+  /** The {@link Current} of the fiber that opens the root. Its local policies hold for the root too. */
+  readonly current: Current | undefined
+  /** Default: the cascade of the current scope. */
+  readonly cascade?: Cascade | undefined
+  readonly planning?: boolean
+  readonly openedInterrupted?: boolean
+}
+
+/**
+ * Opens a scope without an outer scope. The policies of Airlock, of the code around, of the context and of the options add
+ * up. The executor is that of the options, else of the context, else of Airlock.
+ *
+ * @internal
+ */
+export const openRoot = (
+  { airlock, cascade, context, current, openedInterrupted = false, options, planning = false }: RootOptions
+): Scope => {
+  const base = rebaseLocal(current?.policies, extend(undefined, airlock.policy, context))
+  const executor = options.executor ?? executorIn(context) ?? airlock.executor
+  return new Scope({
+    airlock,
+    executor: executor.forScope?.() ?? executor,
+    policies: extend(extendOnce(base, policyIn(context), context), options.policy, context),
+    outer: undefined,
+    context,
+    options,
+    cascade: cascade ?? current?.scope?.cascade,
+    planning,
+    openedInterrupted
+  })
+}
+
+/**
+ * Opens a scope for work that belongs to the current scope but outlives it, such as a streamed body: the same settings
+ * hold, and no scope can refuse its intents.
+ *
+ * @internal
+ */
+export const openBeside = (current: CurrentInside, context: Context.Context<never>, options: ScopeOptions): Scope => {
+  const { airlock, cascade, executor, planning } = current.scope
+  return new Scope({
+    airlock,
+    executor: options.executor ?? executor,
+    policies: extend(extendOnce(current.policies, policyIn(context), context), options.policy, context),
+    outer: undefined,
+    // It is no part of a request.
+    context: Context.empty(),
+    options,
+    cascade,
+    planning,
+    openedInterrupted: false
+  })
+}
+
+// A Reference has a default value: only a provided one counts here.
+const policyIn = (context: Context.Context<never>): Policy | undefined => context.unsafeMap.get(CurrentPolicy.key)
+
+const executorIn = (context: Context.Context<never>): Executor | undefined => context.unsafeMap.get(currentExecutorKey)

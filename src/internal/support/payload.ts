@@ -1,0 +1,106 @@
+/**
+ * Validates, encodes and decodes payloads by their Schema. An issue names a path and the expected type, and never a value.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { InvalidPayloadError } from "../../AirlockError.js"
+import type { AnyTask } from "../../Intent.js"
+
+const checks = new WeakMap<AnyTask, (payload: unknown) => boolean>()
+const encoders = new WeakMap<AnyTask, (payload: unknown) => unknown>()
+
+// `Task.make` accepts only a Schema that needs no services.
+const schemaOf = (task: AnyTask) => task.payloadSchema as Schema.Schema.AnyNoContext
+
+/** @internal */
+export const isValid = (task: AnyTask, payload: unknown): boolean => {
+  let check = checks.get(task)
+  if (check === undefined) {
+    check = Schema.is(schemaOf(task))
+    checks.set(task, check)
+  }
+  try {
+    return check(payload)
+  } catch {
+    // A filter of the Schema threw. The enqueue must then be a defect, and must not throw when its Effect is constructed.
+    return false
+  }
+}
+
+/** Encodes a valid payload as JSON. Throws if that is not possible. @internal */
+export const encode = (task: AnyTask, payload: unknown): string => {
+  let encoder = encoders.get(task)
+  if (encoder === undefined) {
+    encoder = Schema.encodeSync(schemaOf(task))
+    encoders.set(task, encoder)
+  }
+  return JSON.stringify(encoder(payload)) ?? "null"
+}
+
+/** Encodes a valid payload as JSON, or returns the issues that prevent it. @internal */
+export const encodeOrIssues = (task: AnyTask, payload: unknown): string | ReadonlyArray<string> => {
+  try {
+    return encode(task, payload)
+  } catch (error) {
+    return [`payload: cannot be encoded (${error instanceof Error ? error.name : "its Schema threw"})`]
+  }
+}
+
+/** The size of an encoded payload in bytes of UTF-8. @internal */
+export const bytesOf = (encoded: string): number => new TextEncoder().encode(encoded).length
+
+/** Decodes a stored payload. The error contains none of its values. @internal */
+export const decode = (task: AnyTask, encoded: string): Effect.Effect<unknown, InvalidPayloadError> =>
+  Effect.suspend(() => {
+    const refuse = (issues: ReadonlyArray<string>) => Effect.fail(new InvalidPayloadError({ task: task.name, issues }))
+    try {
+      const result = Schema.decodeUnknownEither(schemaOf(task), { errors: "all" })(JSON.parse(encoded))
+      return Either.isLeft(result) ? refuse(describe(result.left.issue, "")) : Effect.succeed(result.right)
+    } catch (error) {
+      return refuse([`payload: cannot be decoded (${error instanceof Error ? error.name : "its Schema threw"})`])
+    }
+  })
+
+/** The issues of a payload, one for each path: `email: expected string`. Empty if the payload is valid. @internal */
+export const issuesOf = (task: AnyTask, payload: unknown): ReadonlyArray<string> => {
+  try {
+    const result = Schema.validateEither(schemaOf(task), { errors: "all" })(payload)
+    return Either.isLeft(result) ? describe(result.left.issue, "") : []
+  } catch (error) {
+    return [`payload: its Schema threw ${error instanceof Error ? error.name : "something"}`]
+  }
+}
+
+const describe = (issue: ParseResult.ParseIssue, path: string): ReadonlyArray<string> => {
+  const at = path === "" ? "payload" : path
+  switch (issue._tag) {
+    case "Composite":
+      return (Predicate.hasProperty(issue.issues, "_tag") ? [issue.issues] : issue.issues)
+        .flatMap((inner) => describe(inner, path))
+    case "Pointer":
+      return describe(
+        issue.issue,
+        [issue.path].flat().reduce<string>(
+          (path, key) =>
+            typeof key === "number" ? `${path}[${key}]` : path === "" ? String(key) : `${path}.${String(key)}`,
+          path
+        )
+      )
+    case "Refinement":
+    case "Transformation":
+      return issue.kind === "Predicate" ? [`${at}: expected ${issue.ast}`] : describe(issue.issue, path)
+    case "Missing":
+      return [`${at}: is missing`]
+    case "Unexpected":
+      return [`${at}: is not expected`]
+    case "Type":
+      return [`${at}: expected ${issue.ast}`]
+    case "Forbidden":
+      return [`${at}: cannot be checked at once, its Schema is asynchronous`]
+  }
+}
