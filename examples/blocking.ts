@@ -1,7 +1,7 @@
 /**
- * `npx tsx examples/blocking.ts`: three handlers for the same computation, and how long the event loop of the application
- * stood still while they ran. The first computes where it is; the second does so in a Promise, which changes nothing; the
- * third asks a pool of worker threads.
+ * `npx tsx examples/blocking.ts` runs three handlers for the same computation, and prints how long each blocked the
+ * event loop. The first handler computes in place. The second computes in a Promise, which changes nothing. The third
+ * asks a pool of worker threads.
  */
 import { Worker, WorkerRunner } from "@effect/platform"
 import { NodeRuntime, NodeWorker, NodeWorkerRunner } from "@effect/platform-node"
@@ -46,12 +46,12 @@ const PoolLive = Worker.makePoolSerializedLayer(Pool, { size: 2 }).pipe(
   Layer.provide(NodeWorker.layer(() => new Thread(runThisFile, { eval: true })))
 )
 
-/** TypeScript is taught to each thread anew. Compiled to JavaScript, `new Thread(new URL(import.meta.url))` is enough. */
+/** Loads TypeScript in each thread. Compiled to JavaScript, `new Thread(new URL(import.meta.url))` is enough. */
 const runThisFile = `import("tsx/esm/api").then(({ tsImport }) => tsImport("${import.meta.url}", "${import.meta.url}"))`
 
 const Report = Task.make("Report", { payload: { below: Schema.Number } })
 
-/** What the handlers have counted. */
+/** The results of the handlers. */
 class Reports extends Context.Tag("Reports")<Reports, Array<typeof Counted.Type>>() {}
 
 const put = (counted: typeof Counted.Type) => Effect.map(Reports, (reports) => reports.push(counted))
@@ -66,7 +66,7 @@ const handlers = {
   )
 }
 
-/** The longest that the event loop stood still while an Effect ran, in milliseconds. */
+/** Runs an Effect, and gives the longest time in milliseconds for which it blocked the event loop. */
 const longestDelay = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
@@ -74,7 +74,7 @@ const longestDelay = <A, E, R>(self: Effect.Effect<A, E, R>) =>
       delays.enable()
       return delays
     }),
-    // The last delay counts when the timer that it held up has run.
+    // The monitor sees a delay only after it has ended, hence the pauses before and after.
     (delays) => Effect.as(Effect.delay(Effect.zipRight(self, Effect.sleep("10 millis")), "10 millis"), delays),
     (delays) => Effect.sync(() => delays.disable())
   ).pipe(Effect.map(({ max }) => Math.round(max / 1e6)))

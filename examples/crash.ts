@@ -1,6 +1,6 @@
 /**
- * `npm run demo -- --crash`: the shop with an outbox. Its process is killed when the order is committed and nothing has left
- * yet; it is started again, and the receipt arrives.
+ * `npm run demo -- --crash` runs the shop with an outbox. It kills the process after the order was committed and before
+ * anything has left. Then it starts the shop again, and the receipt arrives.
  */
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
@@ -28,7 +28,7 @@ const WorldLive = Layer.succeed(World, {
 
 const shop = (filename: string, isDoomed: boolean) => {
   const Kept = AirlockLive.pipe(
-    // Short, so that nobody has to wait: what a dead process held comes out after this time.
+    // After this time the relay releases what a dead process held. It is short to keep the example quick.
     Layer.provide(Outbox.layer({ heldTimeout: "1 second" })),
     Layer.provide(Layer.effectDiscard(Outbox.migrate()))
   )
@@ -63,7 +63,7 @@ const start = (filename: string, ...how: ReadonlyArray<string>) => {
       }
       told()
     })
-  /** Its address, once it is open. */
+  /** The shop's address, once it is open. */
   const open = until(() => lines.find((line) => line.startsWith("open "))?.slice("open ".length))
   return { child, lines, until, open, ended: new Promise<void>((resolve) => child.on("exit", () => resolve())) }
 }

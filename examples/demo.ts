@@ -1,8 +1,8 @@
 /**
- * `npm run demo`: starts the shop on a SQLite file, drives it with a real HTTP client, and prints what happened in the
- * order in which it happened. It ends with an error if what it saw is not what it says.
+ * `npm run demo` starts the shop on a SQLite file, sends it orders with a real HTTP client, and prints what happened,
+ * in order. It fails if that differs from what it expects.
  *
- * `npm run demo -- --serve [port]` keeps the shop running for `curl`; `npm run demo -- --crash` is examples/crash.ts.
+ * `npm run demo -- --serve [port]` keeps the shop running for `curl`. `npm run demo -- --crash` runs examples/crash.ts.
  */
 import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer, Path } from "@effect/platform"
 import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
@@ -15,14 +15,14 @@ import { data, Server, Tasks, World } from "./shop.js"
 
 const say = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
 
-// ---------------------------------------------------------------- what is seen, in order
+// ---------------------------------------------------------------- the timeline: what happened, in order
 
 class Timeline extends Context.Tag("demo/Timeline")<Timeline, Array<string>>() {}
 
 const seen = (what: string) =>
   Effect.flatMap(Timeline, (timeline) => Effect.zipRight(Effect.sync(() => timeline.push(what)), say(`    ${what}`)))
 
-/** Another connection to the same file sees only what was committed. */
+/** A second connection to the same file. It sees only committed rows. */
 class Outsider extends Context.Tag("demo/Outsider")<Outsider, SqlClient.SqlClient>() {}
 
 const outsider = (filename: string) =>
@@ -54,7 +54,7 @@ const WorldLive = Layer.effect(
   })
 )
 
-/** The shop logs its steps; Airlock says in its debug log what did not leave, and why: here, without the ids. */
+/** Prints the shop's log, and Airlock's debug log of the intents that did not leave, without their ids. */
 const logger = Effect.map(Timeline, (timeline) =>
   Logger.replace(
     Logger.defaultLogger,

@@ -1,6 +1,6 @@
 /**
- * `npx tsx examples/express.ts`: an Express application whose handlers are async functions that call Effects. Each request
- * is a scope: a receipt leaves before the answer is sent, and only if the answer is a success.
+ * `npx tsx examples/express.ts` starts an Express application whose handlers are async functions that call Effects.
+ * Each request is a scope: a receipt leaves before the response is sent, and only if the response is a success.
  *
  *   curl -i -d '{"item":"book"}' -H 'content-type: application/json' http://127.0.0.1:3000/orders
  */
@@ -19,7 +19,7 @@ interface Answer {
 }
 
 export const makeApp = (runtime: ManagedRuntime.ManagedRuntime<Services, never>, pay: Pay): express.Express => {
-  /** Express sends when a handler says so. So a handler gives its answer, which is sent when the scope has settled. */
+  /** Runs a handler that returns its answer. The answer is sent after the request's scope has settled. */
   const inScope =
     (handler: (request: express.Request, scope: RequestScope<Services>) => Promise<Answer>): express.RequestHandler =>
     async (request, response) => {
@@ -48,7 +48,7 @@ export const makeApp = (runtime: ManagedRuntime.ManagedRuntime<Services, never>,
       return { status: 201, body: { orderId: order.right } }
     })
   )
-  // Errors that handlers throw end here. Their scope has settled already.
+  // Express passes errors of handlers here. The request's scope has settled by then.
   const onError: express.ErrorRequestHandler = (_error, _request, response, _next) => {
     response.status(500).json({ error: "something went wrong" })
   }

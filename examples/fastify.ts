@@ -1,6 +1,6 @@
 /**
- * `npx tsx examples/fastify.ts`: a Fastify application whose handlers are async functions that call Effects. Each request
- * is a scope, by two hooks: a receipt leaves before the answer is sent, and only if the answer is a success.
+ * `npx tsx examples/fastify.ts` starts a Fastify application whose handlers are async functions that call Effects. Two
+ * hooks make each request a scope: a receipt leaves before the response is sent, and only if the response is a success.
  *
  *   curl -i -d '{"item":"book"}' -H 'content-type: application/json' http://127.0.0.1:3000/orders
  */
@@ -24,9 +24,9 @@ export const makeApp = (runtime: ManagedRuntime.ManagedRuntime<Services, never>,
   app.addHook("onRequest", async (request, reply) => {
     request.airlock = await openRequestScope(runtime, `${request.method} ${request.url}`, reply.raw)
   })
-  // It runs before anything is sent, with the status that will be: that of an error too.
+  // This hook runs before anything is sent, with the final status, even for an error.
   app.addHook("onSend", async (request, reply) => {
-    // A hook before ours may have answered: then there is no scope.
+    // If an earlier hook has answered, no scope was opened.
     await request.airlock?.settle(reply.statusCode)
   })
 

@@ -1,5 +1,5 @@
 /**
- * The domain of the Express and the Fastify example: Effects that say their side effects, and know of no host.
+ * The domain of the examples of Express and Fastify: Effects that enqueue their side effects, independent of any host.
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import { Airlock, Task } from "effect-airlock"
@@ -23,7 +23,7 @@ export const placeOrder = Effect.fn("placeOrder")(function*(item: string) {
   return orderId
 })
 
-/** What a client library does that knows nothing of Effect. */
+/** A function of a client library that does not use Effect. */
 export type Pay = (orderId: number, item: string) => Promise<void>
 
 export const StockLive = Layer.succeed(Stock, {

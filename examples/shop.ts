@@ -1,7 +1,7 @@
 /**
- * A small shop: orders come in over HTTP, are kept in SQLite, and have side effects, a receipt by mail and a note to the
- * warehouse. The code says them where it thinks of them, deep in a transaction; Airlock lets them out when the
- * transaction has committed and the request has succeeded.
+ * A small shop. It takes orders over HTTP, stores them in SQLite, sends a receipt by mail and a note to the warehouse.
+ * The domain code enqueues these side effects deep in a transaction. They leave when the transaction has committed and
+ * the request has succeeded.
  */
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
@@ -16,7 +16,7 @@ export const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema
 export const NotifyWarehouse = Task.make("NotifyWarehouse", { payload: { orderId: Schema.Number } })
 export const SendGiftCard = Task.make("SendGiftCard", { payload: { orderId: Schema.Number } })
 
-/** Where the shop's side effects go: a mail server, a webhook. */
+/** The mail server and the webhook that the side effects call. */
 export class World extends Context.Tag("shop/World")<World, {
   readonly mail: (to: string, text: string) => Effect.Effect<void>
   readonly webhook: (text: string) => Effect.Effect<void>
@@ -30,7 +30,7 @@ export const Tasks = Layer.mergeAll(
   SendGiftCard.toLayer(({ orderId }) => Effect.flatMap(World, (_) => _.webhook(`gift card for order ${orderId}`)))
 )
 
-// ---------------------------------------------------------------- domain: nothing here knows of HTTP, or of scopes
+// ---------------------------------------------------------------- domain: nothing here uses HTTP or scopes
 
 export class OutOfStock extends Schema.TaggedError<OutOfStock>()("OutOfStock", { item: Schema.String }) {}
 
@@ -46,7 +46,7 @@ const checkout = Effect.fn("checkout")(function*({ email, gift, item }: typeof O
   yield* Airlock.enqueue(NotifyWarehouse, { orderId })
   yield* Effect.log(`inserted order ${orderId}, enqueued its receipt and the note to the warehouse`)
   if (gift === true) {
-    // The gift is not worth losing the order for: if it fails, it takes its row and its intent with it, and no more.
+    // A gift that fails must not fail the order. Only the gift's own row and intent are undone.
     yield* addGift(orderId).pipe(Effect.catchTag("NoCardsLeft", () => Effect.void))
   }
   const [stock] = yield* sql<{ left: number }>`UPDATE stock SET left = left - 1 WHERE item = ${item} RETURNING left`
@@ -84,7 +84,7 @@ const router = HttpRouter.empty.pipe(
 
 export const Server = router.pipe(HttpServer.serve(HttpMiddleware.airlock))
 
-/** The same, with something that happens when a request has done its work, and before it is answered. */
+/** The same server, with an Effect that runs after a request's handler and before its scope settles. */
 export const serverWith = (before: Effect.Effect<void>) =>
   router.pipe(HttpRouter.use(Effect.tap(before)), HttpServer.serve(HttpMiddleware.airlock))
 

@@ -1,6 +1,6 @@
 /**
- * A trace of a request and its side effects, as an OpenTelemetry collector gets it: `@effect/opentelemetry` sends it by OTLP,
- * as JSON over HTTP. The collector here is a server of this process that prints what arrives.
+ * `npx tsx examples/tracing.ts` prints the trace of a request and its side effects. `@effect/opentelemetry` sends it by
+ * OTLP, as JSON over HTTP, to a collector in this process.
  */
 import { OtlpSerialization, OtlpTracer } from "@effect/opentelemetry"
 import { FetchHttpClient, HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
@@ -19,7 +19,7 @@ const Tasks = Layer.mergeAll(
 
 const checkout = Effect.fn("checkout")(function*(orderId: number) {
   yield* Airlock.enqueue(SendReceipt, { orderId })
-  // In a fiber of its own, and a scope of its own: the receipt below is captured by the scope of the request.
+  // This receipt is enqueued in its own fiber and its own scope. The scope of the request captures it.
   yield* Effect.fork(Airlock.scoped(Airlock.enqueue(SendReceipt, { orderId: orderId + 1 }))).pipe(
     Effect.flatMap((fiber) => fiber.await),
     Effect.withSpan("second item")

@@ -1,4 +1,7 @@
-/** `HttpApi`: handlers of a group enqueue; a declared error discards by the status that it is declared with. */
+/**
+ * `HttpApi`: the handlers of a group enqueue. A declared error discards the intents if its declared status is 400 or
+ * above.
+ */
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "@effect/platform"
 import { Layer, Schema } from "effect"
 import { HttpMiddleware } from "effect-airlock"

@@ -1,4 +1,4 @@
-/** A host that speaks `Request` and `Response`: here Hono mounts an Effect app beside routes of its own. */
+/** A host with web `Request` and `Response`: Hono mounts an Effect app beside its own routes. */
 import { HttpApp, HttpRouter, HttpServerResponse } from "@effect/platform"
 import { Effect, type Layer } from "effect"
 import { type Airlock, HttpMiddleware } from "effect-airlock"

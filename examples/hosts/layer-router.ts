@@ -1,4 +1,4 @@
-/** `HttpLayerRouter`: the routes that the middleware's layer is provided to may enqueue. */
+/** `HttpLayerRouter`: a route can enqueue if the middleware's layer is provided to it. */
 import { HttpLayerRouter, HttpServerResponse } from "@effect/platform"
 import { Effect, Layer } from "effect"
 import { HttpMiddleware } from "effect-airlock"

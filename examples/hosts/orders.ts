@@ -1,6 +1,6 @@
 /**
- * What all hosts here serve: to place an order is to wish for a receipt by mail, which must not leave where the order turns
- * out to be impossible. It knows nothing of HTTP.
+ * The domain that all hosts here serve, independent of HTTP. An order enqueues a receipt by mail, which must not leave
+ * if the order fails.
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import { Airlock, AirlockLive, Task } from "effect-airlock"
@@ -17,7 +17,7 @@ export const place = Effect.fn("place")(function*(item: string) {
   return { ordered: item }
 })
 
-/** Where receipts go. */
+/** Sends receipts. */
 export class Mailer extends Context.Tag("orders/Mailer")<Mailer, {
   readonly send: (text: string) => Effect.Effect<void>
 }>() {}
@@ -26,5 +26,5 @@ export const Tasks = SendReceipt.toLayer(({ item }) =>
   Effect.flatMap(Mailer, (mailer) => mailer.send(`receipt for a ${item}`))
 )
 
-/** What each host needs: the tasks' handlers, and Airlock. */
+/** The handlers of the tasks, and Airlock. Each host needs both. */
 export const Live = Tasks.pipe(Layer.provideMerge(AirlockLive))

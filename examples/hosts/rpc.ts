@@ -1,4 +1,4 @@
-/** RPC: each call is a scope, over HTTP, a web socket or a worker. The group is what client and server share. */
+/** RPC: each call is a scope, over HTTP, a web socket or a worker. Client and server share the group. */
 import { HttpRouter, HttpServer } from "@effect/platform"
 import { Rpc, RpcGroup, RpcSerialization, RpcServer } from "@effect/rpc"
 import { Layer, Schema } from "effect"

@@ -1,4 +1,4 @@
-/** `HttpServer.serve`: the middleware is its argument, and sees the final response of every request. */
+/** `HttpServer.serve`: the middleware is its argument, and gets the final response of every request. */
 import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
 import { HttpMiddleware } from "effect-airlock"
