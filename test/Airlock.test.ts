@@ -12,6 +12,7 @@ import {
   Metric,
   Option,
   Schema,
+  Scope,
   Stream,
   TestClock
 } from "effect"
@@ -22,7 +23,12 @@ import { layer, Left, left, Note, note } from "./support/recorder.js"
 
 const adjust = TestClock.adjust
 
+/** A task whose handler each test brings. */
+const Job = Task.make("Job", { payload: Schema.Number })
+
 const payloadOf = (intent: Intent.Intent) => intent.payload as typeof Note.payloadSchema.Type
+
+const namesIn = (error: AirlockError.FlushError) => error.failures.map(({ reason, task }) => `${task}: ${reason._tag}`)
 
 const flushErrorOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.exit(self), (exit) => {
@@ -34,7 +40,7 @@ const flushErrorOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   })
 
 describe("I1: nothing leaves before its scope settles", () => {
-  it.effect("an intent is buffered until the scope succeeds", () =>
+  it.effect("a scope buffers an intent until it succeeds", () =>
     Effect.gen(function*() {
       const during = yield* note("a").pipe(Effect.zipRight(left), Airlock.scoped)
       expect(during).toEqual([])
@@ -43,13 +49,13 @@ describe("I1: nothing leaves before its scope settles", () => {
 })
 
 describe("I2: a scope settles once, from its Exit", () => {
-  it.effect("success flushes, in the order of the enqueues", () =>
+  it.effect("a scope that succeeds dispatches its intents in the order of the enqueues", () =>
     Effect.gen(function*() {
       yield* Effect.forEach(["a", "b", "c"], note).pipe(Airlock.scoped)
       expect(yield* left).toEqual(["a", "b", "c"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("failure, defect and interruption discard, and keep their exit", () =>
+  it.effect("a scope that fails, dies or is interrupted discards its intents and keeps its exit", () =>
     Effect.gen(function*() {
       const ends = { fail: Effect.fail("no"), die: Effect.die("no"), interrupt: Effect.interrupt }
       for (const end of Object.values(ends)) {
@@ -60,7 +66,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an interruption that waits when the body has succeeded discards", () =>
+  it.effect("an interruption that is pending when the body succeeds discards the intents", () =>
     Effect.gen(function*() {
       const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
       const fiber = yield* note("a").pipe(
@@ -78,7 +84,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a scope that is settling takes nothing more", () =>
+  it.effect("a settling scope refuses further intents", () =>
     Effect.gen(function*() {
       const [dispatching, refused] = yield* Effect.all([Deferred.make<void>(), Deferred.make<unknown>()])
       const slow = Executor.make({
@@ -100,7 +106,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* Deferred.await(refused)).toMatchObject({ _tag: "ScopeClosedError", state: "settling" })
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an interruption during the dispatch does not split it", () =>
+  it.effect("an interruption during the dispatch does not keep any intent from leaving", () =>
     Effect.gen(function*() {
       const started = yield* Deferred.make<void>()
       const go = yield* Deferred.make<void>()
@@ -122,7 +128,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual(["a", "b"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("shouldFlush may decide otherwise, and sees exit and intents", () =>
+  it.effect("shouldFlush gets the exit and the intents, and decides", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
       const options = {
@@ -137,7 +143,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a shouldFlush that throws is a defect, and nothing leaves", () =>
+  it.effect("a shouldFlush that throws discards the intents and becomes a defect", () =>
     Effect.gen(function*() {
       const exit = yield* note("a").pipe(
         Airlock.scoped({
@@ -151,7 +157,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a failed flush of a failed body appends to its cause, and hides nothing", () =>
+  it.effect("a failed flush appends its FlushError to the cause of a failed body", () =>
     Effect.gen(function*() {
       const exit = yield* note("fail").pipe(
         Effect.zipRight(Effect.fail("body")),
@@ -163,7 +169,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(failures[1]).toBeInstanceOf(AirlockError.FlushError)
     }).pipe(Effect.provide(layer())))
 
-  it.scoped("an open scope settles when the Effect Scope closes, by its Exit", () =>
+  it.scoped("Airlock.open settles when the Effect Scope closes, by the Exit of that Scope", () =>
     Effect.gen(function*() {
       const program = Effect.zipRight(note("a"), left).pipe(
         Effect.provideServiceEffect(AirlockScope, Airlock.open()),
@@ -182,7 +188,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* Airlock.current).toEqual(Option.none())
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an open scope that could not flush is a defect with the FlushError inside", () =>
+  it.effect("Airlock.open dies with the FlushError when an intent cannot leave", () =>
     Effect.gen(function*() {
       const defect = yield* defectOf(Effect.scoped(
         note("fail").pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()))
@@ -190,25 +196,25 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(defect).toBeInstanceOf(AirlockError.FlushError)
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a scope opened while a Layer was built is found by its service", () =>
+  it.effect("code with the AirlockScope service of a Layer enqueues into the scope that the Layer opened", () =>
     Effect.gen(function*() {
       const ScopeLive = Layer.scoped(AirlockScope, Airlock.open())
-      // Layers that are merged are built in fibers of their own, whose FiberRefs are not joined.
+      // Merged Layers are built in fibers of their own. Their FiberRefs are not joined.
       const program = note("a").pipe(Effect.provide(Layer.merge(ScopeLive, Layer.empty)))
       yield* program
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 })
 
-describe("I3: no scope, and a closed scope, are never silent", () => {
-  it.effect("enqueueing without a scope is a NoScopeError that names task and place", () =>
+describe("I3: an intent is never lost in silence", () => {
+  it.effect("an enqueue without a scope dies with a NoScopeError that names the task and the call site", () =>
     Effect.gen(function*() {
       const defect = yield* defectOf(note("a").pipe(Effect.provide(Airlock.unchecked)))
       expect(defect).toMatchObject({ _tag: "NoScopeError", task: "Note" })
       expect(String(defect)).toContain("recorder.ts")
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a late daemon gets a ScopeClosedError, which is logged and counted", () =>
+  it.effect("a daemon that enqueues after its scope has settled dies with a ScopeClosedError, which is logged and counted", () =>
     Effect.gen(function*() {
       const messages: Array<unknown> = []
       const logger = Logger.make(({ logLevel, message }) => {
@@ -229,7 +235,7 @@ describe("I3: no scope, and a closed scope, are never silent", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a scope inside one that has settled says which intents it could not hand over", () =>
+  it.effect("an inner scope whose outer scope has settled fails with a FlushError that names its intents", () =>
     Effect.gen(function*() {
       const go = yield* Deferred.make<void>()
       const daemon = yield* Deferred.await(go).pipe(
@@ -243,7 +249,7 @@ describe("I3: no scope, and a closed scope, are never silent", () => {
       expect(error.failures.map(({ reason, task }) => [task, reason._tag])).toEqual([["Note", "ScopeClosedError"]])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a payload that does not fit is refused where it is enqueued, without showing it", () =>
+  it.effect("an enqueue refuses a payload that does not match the Schema, and the error shows no value", () =>
     Effect.gen(function*() {
       const wrong = "s3cret" as unknown as { text: string }
       const defect = yield* defectOf(Airlock.scoped(Airlock.enqueue(Note, wrong)))
@@ -257,7 +263,7 @@ describe("I3: no scope, and a closed scope, are never silent", () => {
       expect(String(defect)).not.toContain("s3cret")
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a full scope refuses, and stays as it was", () =>
+  it.effect("a full scope refuses an intent and keeps those that it has", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         yield* note("a")
@@ -269,10 +275,24 @@ describe("I3: no scope, and a closed scope, are never silent", () => {
       expect(held).toBe(1)
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
+
+  it.effect("a Schema that throws makes the enqueue die, not the code that builds the Effect", () =>
+    Effect.gen(function*() {
+      const Odd = Task.make("Odd", {
+        payload: Schema.String.pipe(Schema.filter((): boolean => {
+          throw new TypeError("no")
+        }))
+      })
+      const enqueue = Airlock.enqueue(Odd, "x")
+      expect(yield* defectOf(Airlock.scoped(enqueue))).toMatchObject({
+        _tag: "InvalidPayloadError",
+        issues: ["payload: its Schema threw TypeError"]
+      })
+    }).pipe(Effect.provide(layer())))
 })
 
-describe("I5: inner scopes hand over, the outermost decides", () => {
-  it.effect("on success the outer scope gets the intents, in the order of the enqueues", () =>
+describe("I5: an inner scope hands its intents to the outer scope, and the outermost scope decides", () => {
+  it.effect("an inner scope that succeeds hands over its intents in the order of the enqueues", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         yield* note("a")
@@ -284,20 +304,20 @@ describe("I5: inner scopes hand over, the outermost decides", () => {
       expect(yield* left).toEqual(["a", "b", "c", "d"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an inner failure takes its own intents only, even where the outer scope recovers", () =>
+  it.effect("an inner scope that fails discards only its own intents when the outer scope recovers", () =>
     Effect.gen(function*() {
       const inner = Effect.zipRight(note("inner"), Effect.fail("no")).pipe(Airlock.scoped)
       yield* note("a").pipe(Effect.zipRight(Effect.ignore(inner)), Effect.zipRight(note("b")), Airlock.scoped)
       expect(yield* left).toEqual(["a", "b"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an outer failure takes what it captured", () =>
+  it.effect("an outer scope that fails discards the intents that it captured", () =>
     Effect.gen(function*() {
       yield* Effect.exit(Airlock.scoped(Effect.zipRight(Airlock.scoped(note("a")), Effect.fail("no"))))
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("own and captured intents are told apart", () =>
+  it.effect("a scope tells its own intents from captured ones", () =>
     Effect.gen(function*() {
       const view = yield* Airlock.scoped(Effect.gen(function*() {
         yield* note("own")
@@ -308,7 +328,7 @@ describe("I5: inner scopes hand over, the outermost decides", () => {
       expect(view).toEqual({ own: [{ text: "own" }], captured: [{ text: "captured" }] })
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an independent scope leaves by itself", () =>
+  it.effect("an independent scope dispatches its intents although the outer scope fails", () =>
     Effect.gen(function*() {
       yield* Effect.exit(
         Airlock.scoped(Effect.zipRight(Airlock.scoped(note("a")), Effect.fail("no")))
@@ -319,7 +339,7 @@ describe("I5: inner scopes hand over, the outermost decides", () => {
       expect(yield* left).toEqual(["b"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("beforeDescendantFlushes lets some leave early, under the policies of every scope around", () =>
+  it.effect("beforeDescendantFlushes lets chosen intents leave early, subject to the policies of every outer scope", () =>
     Effect.gen(function*() {
       const early = yield* Effect.zipRight(note("early"), note("late")).pipe(
         Airlock.scoped,
@@ -335,7 +355,7 @@ describe("I5: inner scopes hand over, the outermost decides", () => {
       expect(yield* left).toEqual(["early", "late"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a capture that does not fit into the outer scope is refused whole, and said", () =>
+  it.effect("an inner scope fails with a FlushError when the outer scope has no room for its intents", () =>
     Effect.gen(function*() {
       const error = yield* note("b").pipe(
         Airlock.scoped,
@@ -346,9 +366,58 @@ describe("I5: inner scopes hand over, the outermost decides", () => {
       expect(error.failures.map(({ reason }) => reason._tag)).toEqual(["BufferFullError"])
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
+
+  it.effect("the outer scope keeps the order of the enqueues, whichever of two inner scopes ends first", () =>
+    Effect.gen(function*() {
+      const [enqueued, ended] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+      const first = Airlock.scoped(
+        note("1").pipe(
+          Effect.zipRight(Deferred.succeed(enqueued, void 0)),
+          Effect.zipRight(Deferred.await(ended))
+        )
+      )
+      const second = Deferred.await(enqueued).pipe(
+        Effect.zipRight(Airlock.scoped(note("2"))),
+        Effect.zipRight(Deferred.succeed(ended, void 0))
+      )
+      yield* Airlock.scoped(Effect.all([first, second], { concurrency: 2 }))
+      expect(yield* left).toEqual(["1", "2"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a beforeDescendantFlushes that throws discards the intents, and no outer scope captures any", () =>
+    Effect.gen(function*() {
+      const throwing = Airlock.scoped({
+        beforeDescendantFlushes: () => {
+          throw new Error("hook")
+        }
+      })
+      const middle = Airlock.scoped({ beforeDescendantFlushes: (intents) => intents.slice(1) })
+      const inner = Effect.exit(Airlock.scoped(Effect.zipRight(note("a"), note("b"))))
+      const exit = yield* inner.pipe(middle, throwing)
+      expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("hook")
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("the outermost scope's executor dispatches the intents of all inner scopes", () =>
+    Effect.gen(function*() {
+      const carried: Array<string> = []
+      const named = (name: string) =>
+        Executor.make({
+          name,
+          dispatch: (intents) =>
+            Effect.sync(() => {
+              carried.push(name)
+              return intents.map(() => Exit.void)
+            })
+        })
+      yield* note("a").pipe(Airlock.scoped({ executor: named("inner") }), Airlock.scoped({ executor: named("outer") }))
+      yield* note("b").pipe(Airlock.scoped, Effect.provide(Executor.layer(named("context"))))
+      expect(carried).toEqual(["outer", "context"])
+      expect(yield* Left).toEqual([])
+    }).pipe(Effect.provide(layer())))
 })
 
-describe("I6: fibers", () => {
+describe("I6: what became of a fiber decides whether its intents leave", () => {
   const cases: Record<
     string,
     {
@@ -356,14 +425,14 @@ describe("I6: fibers", () => {
       readonly leaves: Array<string>
     }
   > = {
-    "the loser of Effect.race does not leave": {
+    "the intents of the loser of Effect.race do not leave": {
       program: Effect.race(
         Effect.zipRight(note("loser"), Effect.never),
         Effect.zipRight(note("winner"), Effect.yieldNow())
       ),
       leaves: ["winner"]
     },
-    "a loser that could not be interrupted, and ended well, does not leave": {
+    "the intents of an uninterruptible loser that succeeds do not leave": {
       program: Effect.gen(function*() {
         const won = yield* Deferred.make<void>()
         const loser = Effect.repeatN(Effect.yieldNow(), 20).pipe(
@@ -372,44 +441,44 @@ describe("I6: fibers", () => {
           Effect.zipLeft(Effect.repeatN(Effect.yieldNow(), 20))
         )
         const winner = Effect.zipRight(note("winner"), Deferred.succeed(won, void 0))
-        // Both fibers are as uninterruptible as the one that forks them: the loser ends with a success.
+        // Both fibers inherit that they cannot be interrupted, so the loser succeeds.
         yield* Effect.uninterruptible(Effect.race(loser, winner))
       }),
       leaves: ["winner"]
     },
-    "what a loser captured does not leave": {
+    "the intents of a scope inside a loser do not leave": {
       program: Effect.race(Effect.zipRight(Airlock.scoped(note("loser")), Effect.never), Effect.yieldNow()),
       leaves: []
     },
-    "what the finished children of a loser enqueued does not leave": {
+    "the intents of a loser's finished children do not leave": {
       program: Effect.race(
         Effect.zipRight(Effect.all([note("a"), note("b")], { concurrency: 2 }), Effect.never),
         Effect.repeatN(Effect.yieldNow(), 20)
       ),
       leaves: []
     },
-    "what the finished children of a running loser enqueued does not leave": {
+    "the intents of a loser's finished child do not leave when its sibling still runs": {
       program: Effect.race(
         Effect.all([note("a"), Effect.never], { concurrency: 2 }),
         Effect.repeatN(Effect.yieldNow(), 20)
       ),
       leaves: []
     },
-    "the concurrent children of a success leave": {
+    "the intents of concurrent children that succeed leave": {
       program: Effect.all([note("a"), note("b"), note("c")], { concurrency: 2 }),
       leaves: ["a", "b", "c"]
     },
-    "a failed child of a recovered Effect.all does not leave, its sibling does": {
+    "the intents of a failed child of a recovered Effect.all do not leave, those of its sibling do": {
       program: Effect.all([note("a"), Effect.zipRight(note("b"), Effect.fail("no"))], { concurrency: 2 }).pipe(
         Effect.ignore
       ),
       leaves: ["a"]
     },
-    "the fibers of a concurrent Stream.mapEffect leave": {
+    "the intents of the workers of a concurrent Stream.mapEffect leave": {
       program: Stream.make("a", "b", "c", "d").pipe(Stream.mapEffect(note, { concurrency: 2 }), Stream.runDrain),
       leaves: ["a", "b", "c", "d"]
     },
-    "a stream in the loser of a race does not leave": {
+    "the intents of a Stream inside a loser do not leave": {
       program: Effect.race(
         Stream.make("a", "b").pipe(
           Stream.mapEffect(note, { concurrency: 2 }),
@@ -420,18 +489,18 @@ describe("I6: fibers", () => {
       ),
       leaves: []
     },
-    "a fiber that was forked and joined leaves": {
+    "the intents of a fiber that was forked and joined leave": {
       program: Effect.flatMap(Effect.fork(note("a")), Fiber.join),
       leaves: ["a"]
     },
-    "a fiber that was forked and awaited leaves if it succeeded, and not if it failed": {
+    "the intents of a fiber that was forked and awaited leave if it succeeded, and not if it failed": {
       program: Effect.gen(function*() {
         yield* Fiber.await(yield* Effect.fork(note("a")))
         yield* Fiber.await(yield* Effect.fork(Effect.zipRight(note("b"), Effect.fail("no"))))
       }),
       leaves: ["a"]
     },
-    "a recovered failure in the same fiber leaves what it enqueued": {
+    "the intents enqueued before a failure that the same fiber recovers leave": {
       program: Effect.zipRight(note("a"), Effect.fail("no")).pipe(Effect.ignore),
       leaves: ["a"]
     }
@@ -444,7 +513,7 @@ describe("I6: fibers", () => {
       }).pipe(Effect.provide(layer())))
   }
 
-  it.effect("the loser of Effect.timeoutOption does not leave", () =>
+  it.effect("the intents of an Effect that Effect.timeoutOption interrupted do not leave", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.zipRight(note("slow"), Effect.never).pipe(
         Effect.timeoutOption("1 second"),
@@ -457,7 +526,7 @@ describe("I6: fibers", () => {
       expect(yield* left).toEqual(["after"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a fiber that still runs at settlement does not leave, and a warning names it", () =>
+  it.effect("the intents of a fiber that still runs at settlement do not leave, and a warning names the scope", () =>
     Effect.gen(function*() {
       const warnings: Array<unknown> = []
       const logger = Logger.make(({ annotations, logLevel }) => {
@@ -475,7 +544,7 @@ describe("I6: fibers", () => {
       expect(warnings).toEqual([["Warning", expect.objectContaining({ "airlock.scope": "order", "airlock.count": 1 })]])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a stage of a Stream that feeds a concurrent one is interrupted at its end, and a warning says what that took", () =>
+  it.effect("the intents of a Stream's stage before a concurrent one do not leave, and a warning says why", () =>
     Effect.gen(function*() {
       const warnings: Array<unknown> = []
       const logger = Logger.make(({ logLevel, message }) => {
@@ -492,7 +561,7 @@ describe("I6: fibers", () => {
       expect(warnings).toEqual([["Warning", expect.stringContaining("a stage of a Stream")]])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("scopes that run side by side never mix", () =>
+  it.effect("concurrent scopes never mix their intents", () =>
     Effect.gen(function*() {
       const one = (n: number) =>
         Effect.gen(function*() {
@@ -509,8 +578,8 @@ describe("I6: fibers", () => {
     }).pipe(Effect.provide(layer())))
 })
 
-describe("I9: a failing dispatch never swallows the rest", () => {
-  it.effect("the others leave, and the FlushError names those that did not, with the body's exit", () =>
+describe("I9: one failed dispatch does not lose the other intents", () => {
+  it.effect("the other intents leave, and the FlushError names the failed ones and carries the body's exit", () =>
     Effect.gen(function*() {
       const error = yield* flushErrorOf(
         Effect.forEach(["a", "fail", "b", "die", "c"], note).pipe(Effect.as("done"), Airlock.scoped)
@@ -523,7 +592,7 @@ describe("I9: a failing dispatch never swallows the rest", () => {
       expect(error.exit).toEqual(Exit.succeed("done"))
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an executor that hangs is bounded, and what it had done is not counted as failed", () =>
+  it.effect("a hanging executor ends at dispatchTimeout, and an intent that it had dispatched does not count as failed", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(flushErrorOf(
         Effect.forEach(["a", "hang", "b"], note).pipe(Airlock.scoped({ dispatchTimeout: "2 seconds" }))
@@ -534,7 +603,7 @@ describe("I9: a failing dispatch never swallows the rest", () => {
       expect(error.failures.map(({ reason }) => reason._tag)).toEqual(["SettleTimeoutError", "SettleTimeoutError"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an executor that ignores interruption does not hold the scope for ever", () =>
+  it.effect("an executor that ignores interruption does not keep the scope from settling", () =>
     Effect.gen(function*() {
       const deaf = Executor.make({ name: "deaf", dispatch: () => Effect.uninterruptible(Effect.never) })
       const fiber = yield* Effect.fork(flushErrorOf(
@@ -542,10 +611,12 @@ describe("I9: a failing dispatch never swallows the rest", () => {
       ))
       yield* adjust("2 seconds")
       yield* adjust("1 second")
-      expect((yield* Fiber.join(fiber)).failures[0]?.reason.message).toContain("\"deaf\" did not answer within 2000 ms")
+      expect((yield* Fiber.join(fiber)).failures[0]?.reason.message).toContain(
+        "\"deaf\" did not complete within 2000 ms"
+      )
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an executor that dies, or answers for too few, is said for each intent", () =>
+  it.effect("the FlushError names every intent of an executor that dies or gives too few outcomes", () =>
     Effect.gen(function*() {
       const dead = Executor.make({ name: "dead", dispatch: () => Effect.die(new Error("no engine")) })
       const lazy = Executor.make({ name: "lazy", dispatch: () => Effect.succeed([Exit.void]) })
@@ -560,35 +631,53 @@ describe("I9: a failing dispatch never swallows the rest", () => {
       ])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a task without a handler is named, with those that have one", () =>
+  it.effect("the FlushError names a task without a handler, and the tasks that have one", () =>
     Effect.gen(function*() {
       const error = yield* flushErrorOf(note("a").pipe(Airlock.scoped))
       expect(error.failures[0]?.reason.message).toContain(
         "No handler is registered for the task \"Note\" (registered: none)"
       )
     }).pipe(Effect.provide(Airlock.layer())))
-})
 
-describe("what holds for a scope is resolved when it opens", () => {
-  it.effect("the outermost scope's executor carries the intents of all scopes inside", () =>
+  it.effect("the FlushError of an executor that does not answer in time leaves out the intents whose handlers have run", () =>
     Effect.gen(function*() {
-      const carried: Array<string> = []
-      const named = (name: string) =>
-        Executor.make({
-          name,
-          dispatch: (intents) =>
-            Effect.sync(() => {
-              carried.push(name)
-              return intents.map(() => Exit.void)
-            })
-        })
-      yield* note("a").pipe(Airlock.scoped({ executor: named("inner") }), Airlock.scoped({ executor: named("outer") }))
-      yield* note("b").pipe(Airlock.scoped, Effect.provide(Executor.layer(named("context"))))
-      expect(carried).toEqual(["outer", "context"])
-      expect(yield* Left).toEqual([])
+      const deaf = Job.toLayer((n) => n === 2 ? Effect.uninterruptible(Effect.never) : note(`job ${n}`))
+      // The Layer of a handler that never ends would wait for it: it is not closed here.
+      yield* Layer.buildWithScope(deaf, yield* Scope.make())
+      const fiber = yield* Effect.fork(Effect.flip(
+        Effect.forEach([1, 2, 3], (n) => Airlock.enqueue(Job, n)).pipe(Airlock.scoped({ dispatchTimeout: "1 second" }))
+      ))
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(fiber)
+      expect(yield* left).toEqual(["job 1"])
+      expect(namesIn(error)).toEqual(["Job: SettleTimeoutError", "Job: SettleTimeoutError"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("an intent carries its id, its clock and its options", () =>
+  it.effect("the FlushError names every intent of an executor that throws or fails intents with errors of its own", () =>
+    Effect.gen(function*() {
+      const throwing = Executor.make({
+        name: "throwing",
+        dispatch: () => {
+          throw new Error("boom")
+        }
+      })
+      const foreign = Executor.make({
+        name: "foreign",
+        dispatch: (intents) => Effect.succeed(intents.map(() => Exit.fail("nope" as never)))
+      })
+      const both = Effect.zipRight(note("a"), note("b"))
+      const thrown = yield* Effect.flip(both.pipe(Airlock.scoped({ executor: throwing })))
+      expect(thrown.failures.map(({ reason }) => reason.message)).toEqual(
+        Array(2).fill("Dispatching \"Note\" failed: boom")
+      )
+      const failed = yield* Effect.flip(both.pipe(Airlock.scoped({ executor: foreign })))
+      expect(namesIn(failed)).toEqual(["Note: DispatchError", "Note: DispatchError"])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("Airlock.enqueue", () => {
+  it.effect("gives each intent its id, the time of its enqueue and its options", () =>
     Effect.gen(function*() {
       yield* adjust("5 seconds")
       const [id, intent] = yield* Airlock.scoped(Effect.gen(function*() {
@@ -598,8 +687,10 @@ describe("what holds for a scope is resolved when it opens", () => {
       expect(intent).toMatchObject({ id, task: { name: "Note" }, enqueuedAt: 5000, options: { queue: "mail" } })
       expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     }).pipe(Effect.provide(layer())))
+})
 
-  it.effect("unchecked takes the requirement away, and shows the scope of the fiber that looks", () =>
+describe("Airlock.unchecked", () => {
+  it.effect("removes the requirement, and shows the scope of the fiber that uses the service", () =>
     Effect.gen(function*() {
       const service = yield* Effect.map(
         AirlockScope,
@@ -615,10 +706,10 @@ describe("what holds for a scope is resolved when it opens", () => {
     }).pipe(Effect.provide(layer())))
 })
 
-describe("I11: bounded", () => {
+describe("I11: limits are enforced", () => {
   const Again = Task.make("Again", { payload: Schema.Number })
 
-  it.effect("a handler that enqueues itself for ever is stopped, and the chain is named", () =>
+  it.effect("maxCascade stops a handler that enqueues itself, and the error names the chain of tasks", () =>
     Effect.gen(function*() {
       const Live = Again.toLayer((n) => Airlock.enqueue(Again, n + 1))
       const error = yield* Airlock.enqueue(Again, 0).pipe(
@@ -627,11 +718,11 @@ describe("I11: bounded", () => {
         Effect.provide(Airlock.layer({ maxCascade: 3 })),
         Effect.flip
       )
-      expect(error.message).toContain("runs 3 handlers deep")
+      expect(error.message).toContain("\"Again\" was enqueued 3 handlers deep")
       expect(error.message).toContain("Again -> Again -> Again -> Again")
     }))
 
-  it.effect("a cascade as deep as allowed runs", () =>
+  it.effect("a cascade as deep as maxCascade allows runs to its end", () =>
     Effect.gen(function*() {
       const seen: Array<number> = []
       const Live = Again.toLayer((n) => {
@@ -642,7 +733,7 @@ describe("I11: bounded", () => {
       expect(seen.length).toBe(100)
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a payload that is too large is refused, with its size", () =>
+  it.effect("an enqueue refuses a payload above maxPayloadBytes, and the error gives its size", () =>
     Effect.gen(function*() {
       const large = "x".repeat(100)
       const defect = yield* defectOf(note(large).pipe(Airlock.scoped({ maxPayloadBytes: 50 })))
@@ -652,7 +743,7 @@ describe("I11: bounded", () => {
       expect(yield* left).toEqual(["small"])
     }).pipe(Effect.provide(layer())))
 
-  it.live("the event loop turns while many intents are enqueued, decided and dispatched", () =>
+  it.live("the event loop runs while many intents are enqueued, decided and dispatched", () =>
     Effect.gen(function*() {
       let turns = 0
       let next = setImmediate(function turn() {
@@ -666,12 +757,63 @@ describe("I11: bounded", () => {
       expect(turns).toBeGreaterThan(0)
       expect((yield* left).length).toBe(10_000)
     }).pipe(Effect.provide(layer())))
+
+  it.effect("a cascade of handlers can be deeper than JavaScript's stack", () =>
+    Effect.gen(function*() {
+      let runs = 0
+      const Live = Job.toLayer((n) => {
+        runs++
+        return n > 0 ? Airlock.enqueue(Job, n - 1) : Effect.void
+      })
+      yield* Airlock.enqueue(Job, 3000).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(runs).toBe(3001)
+    }).pipe(Effect.provide(layer({ maxCascade: 10_000 }))))
+})
+
+describe("Airlock.open", () => {
+  it.effect("code finds the scope that a Layer opened, however the Layer is composed, inside another scope and under a local policy", () =>
+    Effect.gen(function*() {
+      const Dropping = Layer.scoped(AirlockScope, Airlock.open({ policy: Policy.dropAll }))
+      const Other = Layer.effectDiscard(Effect.void)
+      yield* note("a").pipe(Effect.provide(Dropping), Airlock.scoped)
+      yield* note("b").pipe(Effect.provide(Layer.mergeAll(Other, Dropping)), Airlock.scoped)
+      const Plain = Layer.scoped(AirlockScope, Airlock.open())
+      yield* note("c").pipe(Effect.provide(Layer.mergeAll(Other, Plain)), Airlock.withPolicy(Policy.dropAll))
+      expect(yield* left).toEqual([])
+      yield* note("d").pipe(Effect.provide(Layer.mergeAll(Other, Plain)), Airlock.withPolicy(Policy.limit(1)))
+      expect(yield* left).toEqual(["d"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("scopes close in any order and in any fiber, and the outer scope stays open", () =>
+    Effect.gen(function*() {
+      yield* Effect.gen(function*() {
+        const [first, second] = yield* Effect.all([Scope.make(), Scope.make()])
+        yield* Scope.extend(Airlock.open(), first)
+        yield* Scope.extend(Airlock.open({ independent: true }), second)
+        yield* Scope.close(first, Exit.void)
+        yield* note("in the second")
+        yield* Fiber.join(yield* Effect.fork(Scope.close(second, Exit.void)))
+        yield* note("in the outer")
+      }).pipe(Airlock.scoped)
+      expect((yield* left).sort()).toEqual(["in the outer", "in the second"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("the FlushError carries the Exit that the scope closed with", () =>
+    Effect.gen(function*() {
+      const defect = yield* Effect.scoped(Effect.gen(function*() {
+        yield* Airlock.open({ shouldFlush: () => true })
+        yield* note("fail")
+        return yield* Effect.fail("body")
+      })).pipe(Effect.provide(Airlock.unchecked), Effect.exit)
+      const [died] = Exit.isFailure(defect) ? Array.from(Cause.defects(defect.cause)) : []
+      expect(died).toMatchObject({ _tag: "FlushError", exit: Exit.fail("body") })
+    }).pipe(Effect.provide(layer())))
 })
 
 describe("Airlock.enqueueEffect", () => {
   class Service extends Context.Tag("test/Service")<Service, string>() {}
 
-  it.effect("holds a closure back, and runs it with the services that it had, in a scope of its own", () =>
+  it.effect("buffers a closure, and runs it with the services of the enqueue in a scope of its own", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       const closure = Effect.gen(function*() {
@@ -689,13 +831,13 @@ describe("Airlock.enqueueEffect", () => {
       expect(yield* left).toEqual(["from the closure"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("is a dispatch that fails where the closure fails, under its name", () =>
+  it.effect("reports a closure that fails under its name in the FlushError", () =>
     Effect.gen(function*() {
       const error = yield* flushErrorOf(Airlock.enqueueEffect("closure", Effect.fail("no")).pipe(Airlock.scoped))
       expect(error.failures.map(({ reason, task }) => [task, reason._tag])).toEqual([["closure", "DispatchError"]])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("is refused where the executor keeps intents outside of the process", () =>
+  it.effect("refuses a closure if the executor is durable", () =>
     Effect.gen(function*() {
       const durable = Executor.make({
         name: "queue",
@@ -710,7 +852,7 @@ describe("Airlock.enqueueEffect", () => {
 })
 
 describe("two copies of the package in one process", () => {
-  it.effect("see one scope", () =>
+  it.effect("share their scopes", () =>
     Effect.gen(function*() {
       vi.resetModules()
       const copy = yield* Effect.promise(() => import("effect-airlock"))

@@ -12,7 +12,7 @@ const Dated = Task.make("Dated", { payload: { at: Schema.Date } })
 const mail = (to: string, id: number) => Airlock.enqueue(Mail, { to, order: { id, tags: ["new"] } })
 
 describe("AirlockTest.layer", () => {
-  it.effect("writes down what leaves, and runs nothing", () =>
+  it.effect("records the intents that leave, and runs no handler", () =>
     Effect.gen(function*() {
       const Never = Mail.toLayer(() => Effect.die("not in a test"))
       yield* mail("a", 1).pipe(Airlock.scoped, Effect.provide(Never))
@@ -23,7 +23,7 @@ describe("AirlockTest.layer", () => {
 })
 
 describe("AirlockTest.inline", () => {
-  it.effect("runs the handlers too, and takes an executor to break", () =>
+  it.effect("runs the handlers too, with the executor that the options name", () =>
     Effect.gen(function*() {
       const sent: Array<string> = []
       const Live = Mail.toLayer(({ to }) => Effect.sync(() => void sent.push(to)))
@@ -34,13 +34,13 @@ describe("AirlockTest.inline", () => {
       )
       expect(sent).toEqual(["a", "c"])
       expect(error.failures.map(({ reason }) => reason.message)).toEqual([
-        "Dispatching \"Mail\" failed: it was made to fail"
+        "Dispatching \"Mail\" failed: AirlockTest.failsAt(2) fails this intent"
       ])
     }).pipe(Effect.provide(AirlockTest.inline({ executor: AirlockTest.failsAt(2) }))))
 })
 
-describe("the assertions", () => {
-  it.effect("look at what left and at what the scope around holds", () =>
+describe("AirlockTest.expectEnqueued and expectNotEnqueued", () => {
+  it.effect("see intents that left and intents that the current scope holds", () =>
     Effect.gen(function*() {
       yield* AirlockTest.expectNotEnqueued(Mail)
       yield* Airlock.scoped(mail("a", 1))
@@ -52,7 +52,7 @@ describe("the assertions", () => {
       expect((yield* AirlockTest.enqueued).length).toBe(2)
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("say what was enqueued instead, with a difference that the runner shows", () =>
+  it.effect("fail with what was enqueued instead, in the form that the test runner shows as a difference", () =>
     Effect.gen(function*() {
       yield* Airlock.scoped(mail("a", 1))
       expect(yield* defectOf(AirlockTest.expectEnqueued(Mail, { to: "b" }))).toMatchObject({
@@ -72,8 +72,8 @@ describe("the assertions", () => {
     }).pipe(Effect.provide(AirlockTest.layer())))
 })
 
-describe("enqueuedBy", () => {
-  it.effect("is exactly what an Effect enqueued, independent scopes included, and nothing leaves", () =>
+describe("AirlockTest.enqueuedBy", () => {
+  it.effect("gives exactly the intents of an Effect, those of independent scopes too, and lets none leave", () =>
     Effect.gen(function*() {
       const intents = yield* AirlockTest.enqueuedBy(
         mail("a", 1).pipe(Effect.zipRight(mail("b", 2).pipe(Airlock.scoped({ independent: true }))))
@@ -86,8 +86,8 @@ describe("enqueuedBy", () => {
     }).pipe(Effect.provide(AirlockTest.layer())))
 })
 
-describe("perform", () => {
-  it.effect("runs the handler with the payload as it comes from a queue", () =>
+describe("AirlockTest.perform", () => {
+  it.effect("runs the handler with a payload that was encoded and decoded", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
       const Live = Layer.mergeAll(
@@ -101,7 +101,7 @@ describe("perform", () => {
       expect(seen).toEqual([[new Date(5), 1], "ping"])
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("fails as the handler does, as an unknown task does, and where the payload does not survive", () =>
+  it.effect("fails if the handler fails, if the task has no handler, and if the payload cannot be encoded", () =>
     Effect.gen(function*() {
       const Live = Mail.toLayer(() => Effect.fail(new Error("no mail server")))
       const order = { id: 1, tags: [] }
@@ -113,8 +113,8 @@ describe("perform", () => {
     }).pipe(Effect.provide(AirlockTest.layer())))
 })
 
-describe("faults", () => {
-  it.effect("an executor that dies, and one that never answers", () =>
+describe("AirlockTest's faulty executors", () => {
+  it.effect("dies and hangs make the flush fail", () =>
     Effect.gen(function*() {
       const died = yield* Effect.flip(mail("a", 1).pipe(Airlock.scoped({ executor: AirlockTest.dies })))
       expect(died).toBeInstanceOf(AirlockError.FlushError)
@@ -123,7 +123,7 @@ describe("faults", () => {
       expect((yield* Fiber.join(fiber)).failures[0]?.reason._tag).toBe("SettleTimeoutError")
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("failsAt beyond the batch fails nothing", () =>
+  it.effect("failsAt(5) fails no intent in a batch of one", () =>
     Effect.gen(function*() {
       const executor = AirlockTest.failsAt(5)
       const Live = Mail.toLayer(() => Effect.void)

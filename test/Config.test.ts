@@ -1,11 +1,11 @@
 /**
- * An application whose executor, policies and limits are named by its configuration.
+ * `Airlock.layerConfig`: an application names its executor, policies and limits in its configuration.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Config, ConfigError, ConfigProvider, Effect, Exit, Layer, Logger, Redacted, Schema } from "effect"
 import { Airlock, AirlockLive, Executor, Policy, Task } from "effect-airlock"
 import { readFileSync } from "node:fs"
-import { keys } from "../src/internal/config.js"
+import { keys } from "../src/internal/config/settings.js"
 
 const Mail = Task.make("Mail", { payload: Schema.String })
 const Audit = Task.make("Audit", { payload: Schema.String })
@@ -33,7 +33,7 @@ const defaults: Airlock.Configuration = {
   shutdownTimeout: "30s"
 }
 
-/** What a Layer is refused with: a `ConfigError`, and no defect. */
+/** The text of the `ConfigError` that a Layer fails with. A defect fails the test. */
 const refused = <A, E>(self: Effect.Effect<A, E>) =>
   Effect.map(Effect.flip(self), (error) => {
     expect(ConfigError.isConfigError(error)).toBe(true)
@@ -43,14 +43,14 @@ const refused = <A, E>(self: Effect.Effect<A, E>) =>
 const nowhere = (name: string) =>
   Executor.make({ name, dispatch: (intents) => Effect.succeed(intents.map(() => Exit.void)) })
 
-describe("what is read", () => {
-  it.effect("nothing given is what AirlockLive is", () =>
+describe("Airlock.layerConfig", () => {
+  it.effect("without any key builds what AirlockLive is", () =>
     Effect.gen(function*() {
       expect(yield* read({})).toEqual(defaults)
       expect(yield* read({}, AirlockLive)).toEqual(defaults)
     }))
 
-  it.effect("each key has its effect", () =>
+  it.effect("reads every key", () =>
     Effect.gen(function*() {
       const all = {
         EXECUTOR: "inProcess",
@@ -96,7 +96,7 @@ describe("what is read", () => {
       })
     }))
 
-  it.effect("FAIL_FAST stops at the first failure, and without it all are tried", () =>
+  it.effect("FAIL_FAST stops the batch at the first failure, and without it every intent is attempted", () =>
     Effect.gen(function*() {
       const ran: Array<string> = []
       const run = (settings: Record<string, string>) =>
@@ -119,7 +119,7 @@ describe("what is read", () => {
       expect(ran).toEqual(["fails", "fails", "runs"])
     }))
 
-  it.effect("policies by name and by task add up, and with that of the Layer's context", () =>
+  it.effect("adds up the policies named by POLICY, those named by BLOCK_TASKS and that of the Layer's context", () =>
     Effect.gen(function*() {
       const layer = Airlock.layerConfig({ policies: { twoOnly: Policy.limit(2) } }).pipe(
         Layer.provide(Policy.layer(Policy.blockTasks(["Late"]))),
@@ -135,11 +135,11 @@ describe("what is read", () => {
         ["Audit", "the task is blocked"],
         ["Late", "the task is blocked"],
         ["Mail", undefined],
-        ["Mail", "only 2 may leave"]
+        ["Mail", "only 2 intents may leave"]
       ])
     }))
 
-  it.effect("a configured executor stands before that of the Layer's context, which stands where none is configured", () =>
+  it.effect("prefers the configured executor to that of the Layer's context, which it uses when none is configured", () =>
     Effect.gen(function*() {
       const layer = Airlock.layerConfig({ executors: { mine: nowhere("mine") } }).pipe(
         Layer.provide(Executor.layer(nowhere("around")))
@@ -149,7 +149,7 @@ describe("what is read", () => {
       expect((yield* read({}, layer)).executor).toBe("around")
     }))
 
-  it.effect("of executors that Effects make, only the chosen one is made, and released with the Layer", () =>
+  it.effect("acquires only the chosen executor, and releases it with the Layer", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
       const made = (name: string) =>
@@ -165,13 +165,13 @@ describe("what is read", () => {
       expect(log).toEqual(["opened b", "closed b"])
     }))
 
-  it.effect("an executor that cannot be made fails the Layer with its own error", () =>
+  it.effect("fails with an executor's own error if that executor cannot be acquired", () =>
     Effect.gen(function*() {
       const layer = Airlock.layerConfig({ executors: { broken: Effect.fail("no connection" as const) } })
       expect(yield* Effect.flip(read({ EXECUTOR: "broken" }, layer))).toBe("no connection")
     }))
 
-  it.effect("a name of one's own stands before a built-in one", () =>
+  it.effect("prefers a custom executor or policy to a built-in one of the same name", () =>
     Effect.gen(function*() {
       const layer = Airlock.layerConfig({
         executors: { inProcess: nowhere("mine") },
@@ -183,7 +183,7 @@ describe("what is read", () => {
     }))
 })
 
-describe("what is refused, when the Layer is built", () => {
+describe("Airlock.layerConfig, when it is built,", () => {
   const cases: Record<string, readonly [settings: Record<string, string>, ...expected: ReadonlyArray<string>]> = {
     "an unknown executor": [
       { EXECUTOR: "Kafka" },
@@ -195,32 +195,44 @@ describe("what is refused, when the Layer is built", () => {
       "AIRLOCK.POLICY",
       "one of allowAll, assertNoEffects, dropAll, logOnFlush, night, but received \"dropSome\""
     ],
-    "a name that every object has": [{ POLICY: "toString" }, "AIRLOCK.POLICY", "but received \"toString\""],
+    "a policy named like a property of every object": [
+      { POLICY: "toString" },
+      "AIRLOCK.POLICY",
+      "but received \"toString\""
+    ],
     "an empty list": [{ ALLOW_TASKS: "" }, "AIRLOCK.ALLOW_TASKS", "Expected names with a comma between them"],
-    "a hole in a list": [{ BLOCK_TASKS: "Mail,,Audit" }, "AIRLOCK.BLOCK_TASKS", "Expected names"],
-    "no number": [{ MAX_INTENTS: "many" }, "AIRLOCK.MAX_INTENTS", "Expected an integer"],
+    "a list with an empty name": [{ BLOCK_TASKS: "Mail,,Audit" }, "AIRLOCK.BLOCK_TASKS", "Expected names"],
+    "text where a number belongs": [{ MAX_INTENTS: "many" }, "AIRLOCK.MAX_INTENTS", "Expected an integer"],
     "a negative number": [{ MAX_CASCADE: "-1" }, "AIRLOCK.MAX_CASCADE", "Expected a whole number above 0"],
     "zero": [{ MAX_INTENTS: "0" }, "AIRLOCK.MAX_INTENTS", "Expected a whole number above 0"],
     "a fraction": [{ MAX_PAYLOAD_BYTES: "1.5" }, "AIRLOCK.MAX_PAYLOAD_BYTES", "Expected an integer"],
-    "no duration": [{ POLICY_TIMEOUT: "soon" }, "AIRLOCK.POLICY_TIMEOUT", "Expected a duration"],
+    "text where a duration belongs": [{ POLICY_TIMEOUT: "soon" }, "AIRLOCK.POLICY_TIMEOUT", "Expected a duration"],
     "a duration without a unit": [{ POLICY_TIMEOUT: "5" }, "AIRLOCK.POLICY_TIMEOUT", "Expected a duration"],
-    "no time at all": [{ DISPATCH_TIMEOUT: "0 millis" }, "AIRLOCK.DISPATCH_TIMEOUT", "Expected a duration above 0"],
-    "no boolean": [{ EXECUTOR: "inProcess", FAIL_FAST: "maybe" }, "AIRLOCK.FAIL_FAST", "Expected a boolean"],
-    "what another executor takes": [
+    "a duration of zero": [{ DISPATCH_TIMEOUT: "0 millis" }, "AIRLOCK.DISPATCH_TIMEOUT", "Expected a duration above 0"],
+    "text where a boolean belongs": [
+      { EXECUTOR: "inProcess", FAIL_FAST: "maybe" },
+      "AIRLOCK.FAIL_FAST",
+      "Expected a boolean"
+    ],
+    "an option that the named executor does not have": [
       { EXECUTOR: "mine", FAIL_FAST: "true" },
       "AIRLOCK.FAIL_FAST",
       "Expected AIRLOCK_EXECUTOR to be inProcess or background or drain"
     ],
-    "what an executor takes that is not named": [
+    "an executor's option when no executor is named": [
       { FAIL_FAST: "true" },
       "Expected AIRLOCK_EXECUTOR to be inProcess or background or drain"
     ],
     "a misspelt key": [{ MAX_INTENT: "5" }, "AIRLOCK.MAX_INTENT:", ...keys],
-    "each of several": [{ MAX_INTENTS: "x", MAX_CASCADE: "y" }, "AIRLOCK.MAX_INTENTS", "AIRLOCK.MAX_CASCADE"],
-    "each of several keys": [{ MAX: "1", "A.B": "2" }, "AIRLOCK.MAX:", "AIRLOCK.A.B:"]
+    "two invalid values, and names both": [
+      { MAX_INTENTS: "x", MAX_CASCADE: "y" },
+      "AIRLOCK.MAX_INTENTS",
+      "AIRLOCK.MAX_CASCADE"
+    ],
+    "two unknown keys, and names both": [{ MAX: "1", "A.B": "2" }, "AIRLOCK.MAX:", "AIRLOCK.A.B:"]
   }
   for (const [name, [settings, ...expected]] of Object.entries(cases)) {
-    it.effect(name, () =>
+    it.effect(`refuses ${name}`, () =>
       Effect.gen(function*() {
         const layer = Airlock.layerConfig({ executors: { mine: nowhere("mine") }, policies: { night: Policy.dropAll } })
         const error = yield* refused(read(settings, layer))
@@ -231,15 +243,15 @@ describe("what is refused, when the Layer is built", () => {
   }
 })
 
-describe("wherever the configuration comes from", () => {
+describe("Airlock.layerConfig with a ConfigProvider", () => {
   const json = (value: unknown) => ConfigProvider.fromJson(value)
   const good: Record<string, readonly [ConfigProvider.ConfigProvider, Airlock.Configuration]> = {
-    "a map, cut at dots": [mapOf({ MAX_INTENTS: "5", POLICY: "dropAll" }), {
+    "a map with keys split at dots": [mapOf({ MAX_INTENTS: "5", POLICY: "dropAll" }), {
       ...defaults,
       maxIntents: 5,
       policy: "dropAll"
     }],
-    "a map, cut at underscores": [
+    "a map with keys split at underscores": [
       ConfigProvider.fromMap(
         new Map([["AIRLOCK_POLICY", "dropAll"], ["AIRLOCK_POLICY_TIMEOUT", "3 seconds"], ["AIRLOCKED", "1"], [
           "OTHER_X",
@@ -264,13 +276,13 @@ describe("wherever the configuration comes from", () => {
       json({ airlock: { "max-intents": 5 } }).pipe(ConfigProvider.kebabCase),
       { ...defaults, maxIntents: 5 }
     ],
-    "JSON, nested": [
+    "nested JSON": [
       json({ app: { AIRLOCK: { POLICY: "dropAll,logOnFlush" } }, AIRLOCK: { OTHER: 1 } }).pipe(
         ConfigProvider.nested("app")
       ),
       { ...defaults, policy: "all(dropAll, logOnFlush)" }
     ],
-    "one provider, else another": [
+    "a provider with a fallback": [
       mapOf({ MAX_INTENTS: "5" }).pipe(
         ConfigProvider.orElse(() => json({ airlock: { "policy-timeout": "3 seconds" } }).pipe(ConfigProvider.kebabCase))
       ),
@@ -278,28 +290,28 @@ describe("wherever the configuration comes from", () => {
     ]
   }
   for (const [name, [provider, expected]] of Object.entries(good)) {
-    it.effect(`is read from ${name}`, () =>
+    it.effect(`reads ${name}`, () =>
       Effect.gen(function*() {
         expect(yield* readBy(provider)).toEqual(expected)
       }))
   }
 
   const bad: Record<string, readonly [ConfigProvider.ConfigProvider, named: string]> = {
-    "a map, cut at underscores": [
+    "a map with keys split at underscores": [
       ConfigProvider.fromMap(new Map([["AIRLOCK_MAX", "1"], ["AIRLOCK_MAX_INTENTS", "2"]]), { pathDelim: "_" }),
       "AIRLOCK.MAX:"
     ],
     JSON: [json({ AIRLOCK: { MAX_INTENTS: { OF: 1 } } }), "AIRLOCK.MAX_INTENTS.OF:"],
     "JSON in another case": [json({ airlock: { maxIntents: 5 } }), "airlock.maxIntents:"],
     "kebab-case JSON": [json({ airlock: { "max-intent": 5 } }).pipe(ConfigProvider.kebabCase), "airlock.max-intent:"],
-    "JSON, nested": [json({ app: { AIRLOCK: { NOPE: 1 } } }).pipe(ConfigProvider.nested("app")), "app.AIRLOCK.NOPE:"],
-    "one provider, else another": [
+    "nested JSON": [json({ app: { AIRLOCK: { NOPE: 1 } } }).pipe(ConfigProvider.nested("app")), "app.AIRLOCK.NOPE:"],
+    "a provider with a fallback": [
       mapOf({ MAX_INTENTS: "5" }).pipe(ConfigProvider.orElse(() => json({ AIRLOCK: { NOPE: 1 } }))),
       "AIRLOCK.NOPE:"
     ]
   }
   for (const [name, [provider, named]] of Object.entries(bad)) {
-    it.effect(`an unknown key is refused in ${name}`, () =>
+    it.effect(`refuses an unknown key in ${name}`, () =>
       Effect.gen(function*() {
         expect(yield* refused(readBy(provider))).toContain(named)
       }))
@@ -316,11 +328,11 @@ describe("wherever the configuration comes from", () => {
           }
         })
     )
-  // A prefix of its own: the environment of whoever runs the tests is theirs.
+  // This prefix keeps the test apart from variables that are set on the machine.
   const here = Airlock.layerConfig({ prefix: "CONFIG_TEST" })
   const nested = ConfigProvider.fromEnv().pipe(ConfigProvider.nested("config-test"), ConfigProvider.constantCase)
 
-  it.effect("is read from the environment, under a prefix with an underscore", () =>
+  it.effect("reads the environment under a prefix with an underscore", () =>
     Effect.gen(function*() {
       const configuration = yield* inEnvironment(
         {
@@ -335,13 +347,13 @@ describe("wherever the configuration comes from", () => {
       )
     }))
 
-  it.effect("is read from the environment, nested and in another case", () =>
+  it.effect("reads the environment through a nested provider in another case", () =>
     Effect.gen(function*() {
       const configuration = yield* inEnvironment({ CONFIG_TEST_AIRLOCK_MAX_INTENTS: "6" }, readBy(nested))
       expect(configuration).toEqual({ ...defaults, maxIntents: 6 })
     }))
 
-  it.effect("an unknown key is refused in the environment, and its value is not shown", () =>
+  it.effect("refuses an unknown key in the environment, and does not show its value", () =>
     Effect.gen(function*() {
       const error = yield* refused(
         inEnvironment({ CONFIG_TEST_DATABASE_URL: "postgres://me:secret@db" }, readBy(ConfigProvider.fromEnv(), here))
@@ -351,7 +363,7 @@ describe("wherever the configuration comes from", () => {
       expect(yield* refused(inEnvironment({ CONFIG_TEST_AIRLOCK_NOPE: "1" }, readBy(nested)))).toContain("NOPE:")
     }))
 
-  it.effect("a key of the environment in small letters, which is not read, is refused", () =>
+  it.effect("refuses a key of the environment in lower case, because it is not read", () =>
     Effect.gen(function*() {
       const error = yield* refused(
         inEnvironment({ config_test_max_intents: "6" }, readBy(ConfigProvider.fromEnv(), here))
@@ -360,8 +372,8 @@ describe("wherever the configuration comes from", () => {
     }))
 })
 
-describe("what holds", () => {
-  it.effect("is shown for Airlock.layer as well", () =>
+describe("Airlock.configuration", () => {
+  it.effect("shows the configuration of Airlock.layer too", () =>
     Effect.gen(function*() {
       const layer = Airlock.layer({
         policy: Policy.dropAll,
@@ -379,7 +391,7 @@ describe("what holds", () => {
       })
     }))
 
-  it.effect("is logged as one structured value, without the secrets of an executor", () =>
+  it.effect("can be logged as one structured value, without the secrets of an executor", () =>
     Effect.gen(function*() {
       const lines: Array<string> = []
       const logger = Logger.replace(
@@ -411,14 +423,14 @@ describe("what holds", () => {
     }))
 })
 
-describe("docs/configuration.md", () => {
+describe("the table of docs/configuration.md", () => {
   const rows = [...readFileSync("docs/configuration.md", "utf8").matchAll(/^\| `([A-Z_]+)`.*\| (.*?) +\|$/gm)]
 
   it("has a row for each key, and for no other", () => {
     expect(rows.map(([, key]) => key)).toEqual(keys)
   })
 
-  it("has the limits' defaults", () => {
+  it("gives the default of each limit", () => {
     const { executor: _, executorOptions: __, policy: ___, ...limits } = defaults
     const shown = Object.fromEntries(rows.map(([, key, value]) => [key, value!.replace(" ", "")]))
     for (const [limit, value] of Object.entries(limits)) {

@@ -3,7 +3,7 @@ import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Option, Schema } from "effect"
 import type { AirlockScope } from "effect-airlock"
-import { Airlock, AirlockError, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
+import { Airlock, AirlockError, Executor, HttpMiddleware, Plan, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { serving, status } from "./support/http.js"
@@ -22,7 +22,7 @@ class Elsewhere extends Schema.TaggedError<Elsewhere>()("Elsewhere", {}) {
   }
 }
 
-/** How a handler may end, what the client gets, and whether its intent leaves. */
+/** The ways in which a handler can end, the status that the client gets, and whether the intent leaves. */
 const endings: Record<string, {
   readonly end: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown>
   readonly status: number
@@ -57,7 +57,7 @@ const positions: Record<
 
 const Probe = Task.make("Probe", { payload: Schema.Void })
 
-/** Until the server has seen the client go. */
+/** Waits until the server has seen that the client closed the connection. */
 const connectionClosed = Effect.flatMap(
   HttpServerRequest.HttpServerRequest,
   ({ source }) =>
@@ -72,8 +72,8 @@ const connectionClosed = Effect.flatMap(
 const quiet = Logger.remove(Logger.defaultLogger)
 
 for (const [position, serve] of Object.entries(positions)) {
-  describe(`a request is a scope, at ${position}`, () => {
-    it.scopedLive("the status of the response decides, and settles before the client has it", () =>
+  describe(`a request's scope, with the middleware at ${position}`, () => {
+    it.scopedLive("settles by the status of the response, before the client has it", () =>
       Effect.gen(function*() {
         const router = Object.entries(endings).reduce<Router>(
           (router, [path, { end }]) => HttpRouter.get(router, `/${path}`, Effect.zipRight(note(`at ${path}`), end)),
@@ -91,7 +91,7 @@ for (const [position, serve] of Object.entries(positions)) {
         expect(yield* status(base, "/missing")).toBe(404)
       }).pipe(Effect.provide([layer(), quiet])))
 
-    it.scopedLive("no byte of the response is sent before what it let out has run", () =>
+    it.scopedLive("runs its handlers before the first byte of the response is sent", () =>
       Effect.gen(function*() {
         const sockets: Array<Socket> = []
         const sent: Array<number> = []
@@ -117,7 +117,7 @@ for (const [position, serve] of Object.entries(positions)) {
         expect(sent).toEqual([0])
       }).pipe(Effect.provide([layer(), quiet])))
 
-    it.scopedLive("a request that its client aborts lets nothing out", () =>
+    it.scopedLive("discards its intents if the client aborts the request", () =>
       Effect.gen(function*() {
         const [begun, ended] = yield* Effect.all([Deferred.make<void>(), Deferred.make<Exit.Exit<unknown, unknown>>()])
         const router: Router = HttpRouter.empty.pipe(
@@ -141,14 +141,14 @@ for (const [position, serve] of Object.entries(positions)) {
         expect(yield* left).toEqual(["fine"])
       }).pipe(Effect.provide([layer(), quiet])))
 
-    it.scopedLive("a request that its client aborted while it could not be interrupted lets nothing out either", () =>
+    it.scopedLive("discards its intents if the client aborts the request in an uninterruptible region", () =>
       Effect.gen(function*() {
         const [begun, settled] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
         const router: Router = HttpRouter.empty.pipe(
           HttpRouter.get(
             "/slow",
             Effect.gen(function*() {
-              // The request's own Scope closes when all is over.
+              // The request's Effect Scope closes after its scope has settled.
               yield* Effect.addFinalizer(() => Deferred.succeed(settled, void 0))
               yield* note("aborted")
               yield* Deferred.succeed(begun, void 0)
@@ -165,7 +165,7 @@ for (const [position, serve] of Object.entries(positions)) {
         expect(yield* left).toEqual([])
       }).pipe(Effect.provide([layer(), quiet])))
 
-    it.scopedLive("200 requests in flight at once never mix their intents", () =>
+    it.scopedLive("never mixes its intents with those of 200 concurrent requests", () =>
       Effect.gen(function*() {
         const together = yield* Effect.makeLatch()
         let waiting = 0
@@ -200,7 +200,7 @@ for (const [position, serve] of Object.entries(positions)) {
         expect((yield* left).sort()).toEqual(even.sort())
       }).pipe(Effect.provide([layer(), quiet])))
 
-    it.scopedLive("a server that was built inside a scope settles each request by itself", () =>
+    it.scopedLive("settles independently of a scope that the server was built in", () =>
       Effect.gen(function*() {
         const router: Router = HttpRouter.empty.pipe(
           HttpRouter.get("/", Effect.zipRight(note("request"), HttpServerResponse.empty()))
@@ -217,7 +217,7 @@ for (const [position, serve] of Object.entries(positions)) {
         expect(yield* left).toEqual(["request", "request"])
       }).pipe(Effect.provide([layer(), quiet])))
 
-    it.scopedLive("an intent that could not leave is logged, and the answer stands", () =>
+    it.scopedLive("logs an intent that could not leave, and does not change the response", () =>
       Effect.gen(function*() {
         const logs: Array<unknown> = []
         const logger = Logger.replace(
@@ -238,8 +238,33 @@ for (const [position, serve] of Object.entries(positions)) {
   })
 }
 
-describe("airlockWith", () => {
-  it.scopedLive("shouldFlush sees request and response, and decides", () =>
+describe("a server that is built in a request of another one", () => {
+  it.scopedLive.each(Object.entries(positions))(
+    "settles its requests independently of that request",
+    ([, serve]) =>
+      Effect.gen(function*() {
+        const inner: Router = HttpRouter.empty.pipe(
+          HttpRouter.get("/", Effect.zipRight(note("inner"), HttpServerResponse.empty()))
+        )
+        const outer: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/",
+            Effect.gen(function*() {
+              yield* note("outer")
+              const base = yield* serving(serve(inner))
+              return HttpServerResponse.empty({ status: (yield* status(base, "/")) === 204 ? 409 : 500 })
+            })
+          )
+        )
+        const base = yield* serving(serve(outer))
+        expect(yield* status(base, "/")).toBe(409)
+        expect(yield* left).toEqual(["inner"])
+      }).pipe(Effect.provide([layer(), quiet]))
+  )
+})
+
+describe("HttpMiddleware.airlockWith", () => {
+  it.scopedLive("shouldFlush gets the request and the response, and decides", () =>
     Effect.gen(function*() {
       const audit = HttpMiddleware.airlockWith({
         name: "audited",
@@ -255,7 +280,7 @@ describe("airlockWith", () => {
       expect(yield* left).toEqual(["audit"])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("a shouldFlush that throws discards, and the answer stands", () =>
+  it.scopedLive("a shouldFlush that throws discards the intents, and does not change the response", () =>
     Effect.gen(function*() {
       const broken = HttpMiddleware.airlockWith({
         shouldFlush: () => {
@@ -270,7 +295,7 @@ describe("airlockWith", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("a policy holds for the requests, beside the application's", () =>
+  it.scopedLive("the policy applies to the requests' intents", () =>
     Effect.gen(function*() {
       const router: Router = HttpRouter.empty.pipe(
         HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty()))
@@ -280,7 +305,7 @@ describe("airlockWith", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("an executor carries the requests' intents, and a name is theirs in logs and errors", () =>
+  it.scopedLive("the executor dispatches the requests' intents, and the name is that of their scopes", () =>
     Effect.gen(function*() {
       const carried: Array<string> = []
       const executor = Executor.make({
@@ -309,7 +334,7 @@ describe("airlockWith", () => {
       expect([carried, names, yield* left]).toEqual([["carried"], ["api"], []])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("a scope that middleware around opened for the request has its say", () =>
+  it.scopedLive("an outer scope that other middleware opened for the request decides too", () =>
     Effect.gen(function*() {
       const route: Router = HttpRouter.empty.pipe(
         HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty())),
@@ -322,7 +347,7 @@ describe("airlockWith", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("a transaction for each request may stand around it, or inside it", () =>
+  it.scopedLive("a transaction for each request can be outside or inside the request's scope", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const route = (text: string, status: number): Router =>
@@ -353,7 +378,7 @@ describe("airlockWith", () => {
       expect(yield* left).toEqual(["around", "inside"])
     }).pipe(Effect.provide([sqlite, quiet])))
 
-  it.scopedLive("placed twice with a mounted router and a scope between, the outer placement decides", () =>
+  it.scopedLive("the outer placement decides if a mounted router and a scope are between two placements", () =>
     Effect.gen(function*() {
       const inner: Router = HttpRouter.empty.pipe(
         HttpRouter.get("/deep", Effect.zipRight(note("a"), HttpServerResponse.empty())),
@@ -370,9 +395,9 @@ describe("airlockWith", () => {
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("placed twice, the outer placement decides in the end", () =>
+  it.scopedLive("the outer placement decides if the middleware is placed at the router and at the server", () =>
     Effect.gen(function*() {
-      // The route succeeds; what is around it turns that into a failure before the response is sent.
+      // The route succeeds. Middleware outside turns its response into a failure before it is sent.
       const router = HttpRouter.empty.pipe(
         HttpRouter.get("/", Effect.zipRight(note("a"), HttpServerResponse.empty())),
         HttpRouter.use(HttpMiddleware.airlock),
@@ -384,7 +409,7 @@ describe("airlockWith", () => {
     }).pipe(Effect.provide([layer(), quiet])))
 })
 
-/** Takes nothing: what it was given is not kept. */
+/** An executor that fails every intent. */
 const failing = (durable: boolean) =>
   Executor.make({
     name: "queue",
@@ -405,9 +430,9 @@ const errorsIn = (logs: Array<string>) =>
     })
   )
 
-describe("what could not leave", () => {
+describe("a flush that fails", () => {
   for (const [position, serve] of Object.entries(positions)) {
-    it.scopedLive(`is one 500 at ${position}, where it was to be made durable, however the app had answered`, () => {
+    it.scopedLive(`is one 500 response at ${position} if the executor is durable, whatever the app had answered`, () => {
       const logs: Array<string> = []
       return Effect.gen(function*() {
         const router: Router = HttpRouter.empty.pipe(
@@ -427,7 +452,7 @@ describe("what could not leave", () => {
     })
   }
 
-  it.scopedLive("is what onFlushError makes of it", () => {
+  it.scopedLive("gives the client the response that onFlushError returns", () => {
     const logs: Array<string> = []
     return Effect.gen(function*() {
       const telling = HttpMiddleware.airlockWith({
@@ -451,7 +476,7 @@ describe("what could not leave", () => {
     }).pipe(Effect.provide([layer({ executor: failing(false) }), errorsIn(logs)]))
   })
 
-  it.scopedLive("is a 500 if onFlushError itself throws, and is logged all the same", () => {
+  it.scopedLive("gives the client a 500 response if onFlushError throws, and is logged all the same", () => {
     const logs: Array<string> = []
     return Effect.gen(function*() {
       const broken = HttpMiddleware.airlockWith({
@@ -468,8 +493,8 @@ describe("what could not leave", () => {
   })
 })
 
-describe("placed twice at the server", () => {
-  it.scopedLive("the inner scope settles into the outer one, which lets all out once, in order", () =>
+describe("the middleware placed twice at the server", () => {
+  it.scopedLive("hands the inner scope's intents to the outer scope, which dispatches all once, in order", () =>
     Effect.gen(function*() {
       const router: Router = HttpRouter.empty.pipe(
         HttpRouter.get("/", Effect.zipRight(note("route"), HttpServerResponse.empty()))
@@ -483,7 +508,7 @@ describe("placed twice at the server", () => {
       expect(yield* left).toEqual(["between", "route"])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("what is not durable is one 500, and nothing of the outer scope leaves", () => {
+  it.scopedLive("gives one 500 response and one log line if no intent can be made durable", () => {
     const logs: Array<string> = []
     return Effect.gen(function*() {
       const router: Router = HttpRouter.empty.pipe(
@@ -498,13 +523,25 @@ describe("placed twice at the server", () => {
   })
 })
 
-describe("a timeout", () => {
+describe("Airlock.plan around the middleware", () => {
+  it.scopedLive("plans the intents of the request, and dispatches none", () =>
+    Effect.gen(function*() {
+      const handled = HttpMiddleware.airlock(Effect.zipRight(note("a"), HttpServerResponse.text("ok")))
+      const planned = Effect.flatMap(Airlock.plan(handled), (plan) => HttpServerResponse.json(Plan.outline(plan)))
+      const base = yield* serving(HttpServer.serve(planned))
+      const outline = yield* Effect.promise(() => fetch(base).then((response) => response.json()))
+      expect(outline).toEqual(["dispatch Note (captured, depth 1)"])
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("a timeout of a request", () => {
   const slow: Router = HttpRouter.empty.pipe(
     HttpRouter.get("/slow", Effect.zipRight(note("slow"), Effect.never)),
     HttpRouter.get("/fast", Effect.zipRight(note("fast"), HttpServerResponse.empty()))
   )
 
-  it.scopedLive("in the handler that is recovered takes the intents of what it gave up", () =>
+  it.scopedLive("in the handler discards only the intents of the Effect that it interrupted", () =>
     Effect.gen(function*() {
       const router: Router = HttpRouter.empty.pipe(
         HttpRouter.get(
@@ -520,7 +557,7 @@ describe("a timeout", () => {
       expect(yield* left).toEqual(["kept"])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("around a route discards what it gave up", () =>
+  it.scopedLive("around a route discards the intents of the route that it interrupted", () =>
     Effect.gen(function*() {
       const router = slow.pipe(
         HttpRouter.use(HttpMiddleware.airlock),
@@ -535,7 +572,7 @@ describe("a timeout", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide([layer(), quiet])))
 
-  it.scopedLive("around the server's app, made interruptible, leaves it settling before the first byte", () =>
+  it.scopedLive("around the server's app leaves settling before the first byte, and discards the intents that it interrupted", () =>
     Effect.gen(function*() {
       const sockets: Array<Socket> = []
       const sent: Array<number> = []

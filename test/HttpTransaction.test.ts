@@ -25,7 +25,7 @@ type Serve = (
 const { perRequest } = HttpTransaction
 const { airlock } = HttpMiddleware
 
-/** Every way to put the two together. */
+/** Every way to combine `HttpTransaction.perRequest` and `HttpMiddleware.airlock`. */
 const arrangements: Record<string, Serve> = {
   "both at the server, the transaction outside": HttpServer.serve((app) => perRequest(airlock(app))),
   "both at the server, the transaction inside": HttpServer.serve((app) => airlock(perRequest(app))),
@@ -65,8 +65,8 @@ const endings: Record<
 const quiet = Logger.remove(Logger.defaultLogger)
 
 for (const [arrangement, serve] of Object.entries(arrangements)) {
-  describe(`one transaction a request, ${arrangement}`, () => {
-    it.scopedLive("rows and effects come together, or neither", () =>
+  describe(`one transaction for each request, ${arrangement},`, () => {
+    it.scopedLive("commits the rows and dispatches the intents, or does neither", () =>
       Effect.gen(function*() {
         const router = Object.entries(endings).reduce<Router>(
           (router, [path, { end }]) =>
@@ -86,7 +86,7 @@ for (const [arrangement, serve] of Object.entries(arrangements)) {
         expect(yield* left).toEqual(good)
       }).pipe(Effect.provide([layer, quiet])))
 
-    it.scopedLive("a COMMIT that is refused is a 500 for the client, and nothing has left", () =>
+    it.scopedLive("gives the client a 500 response if the COMMIT is refused, and nothing leaves", () =>
       Effect.gen(function*() {
         const router: Router = HttpRouter.empty.pipe(
           HttpRouter.get(
@@ -105,7 +105,7 @@ for (const [arrangement, serve] of Object.entries(arrangements)) {
         expect(yield* orders).toEqual(["fine"])
       }).pipe(Effect.provide([layer, quiet])))
 
-    it.scopedLive("a client that leaves has neither", () =>
+    it.scopedLive("rolls back and discards if the client aborts the request", () =>
       Effect.gen(function*() {
         const [begun, ended] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
         const router: Router = HttpRouter.empty.pipe(
@@ -128,7 +128,7 @@ for (const [arrangement, serve] of Object.entries(arrangements)) {
         expect(yield* left).toEqual([])
       }).pipe(Effect.provide([layer, quiet])))
 
-    it.scopedLive("a streamed body is no part of it", () =>
+    it.scopedLive("does not include a streamed body", () =>
       Effect.gen(function*() {
         const inTransaction = Effect.map(
           Effect.context<never>(),
@@ -160,8 +160,8 @@ for (const [arrangement, serve] of Object.entries(arrangements)) {
   })
 }
 
-describe("perRequest", () => {
-  it.scopedLive("runs requests side by side, each in a transaction of its own", () =>
+describe("HttpTransaction.perRequest", () => {
+  it.scopedLive("runs concurrent requests, each in a transaction of its own", () =>
     Effect.gen(function*() {
       const router: Router = HttpRouter.empty.pipe(
         HttpRouter.get(
@@ -182,7 +182,7 @@ describe("perRequest", () => {
       expect([...(yield* left)].sort()).toEqual(even)
     }).pipe(Effect.provide([layer, quiet])))
 
-  it.scopedLive("passes a typed failure on, and the SqlError of a refused COMMIT after it", () =>
+  it.scopedLive("passes on a typed failure, with the SqlError of the refused COMMIT after it", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       const seeing = <E, R>(app: HttpApp.Default<E, R>) =>
@@ -197,7 +197,7 @@ describe("perRequest", () => {
       expect(seen).toEqual([expect.stringMatching(/Elsewhere[\s\S]*SqlError/)])
     }).pipe(Effect.provide([layer, quiet])))
 
-  it.scopedLive("gives the connection back when the client leaves before the transaction has begun", () =>
+  it.scopedLive("releases the connection if the client aborts the request before the transaction has begun", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const [held, free] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
@@ -231,13 +231,13 @@ describe("perRequest", () => {
       yield* Fiber.join(holder)
       yield* Deferred.await(ended)
       expect(yield* orders).toEqual([])
-      // Whoever still waits for the connection has it by now.
+      // A fiber that still waited for the connection would have it by now.
       yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
       yield* sql.withTransaction(insertOrder("next"))
       expect(yield* orders).toEqual(["next"])
     }).pipe(Effect.provide([layer, quiet])))
 
-  it.scopedLive("works with a client that is not decorated, as far as nothing is enqueued in it", () =>
+  it.scopedLive("works with an undecorated client if nothing is enqueued in the transaction", () =>
     Effect.gen(function*() {
       const router = HttpRouter.empty.pipe(
         HttpRouter.get("/kept", Effect.as(insertOrder("kept"), HttpServerResponse.empty())),

@@ -13,14 +13,14 @@ const shout = Policy.make({
 })
 
 describe("the built-in policies", () => {
-  it.effect("allowAll lets all leave, dropAll none", () =>
+  it.effect("allowAll lets every intent leave, dropAll lets none leave", () =>
     Effect.gen(function*() {
       yield* note("a").pipe(Airlock.scoped({ policy: Policy.allowAll }))
       yield* note("b").pipe(Airlock.scoped({ policy: Policy.dropAll }))
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("assertNoEffects refuses at the enqueue, names the place, and leaves the buffer as it was", () =>
+  it.effect("assertNoEffects refuses an enqueue, names its call site and keeps the buffer as it was", () =>
     Effect.gen(function*() {
       const [defect, held] = yield* Effect.all([defectOf(note("a")), Airlock.intents]).pipe(
         Airlock.scoped({ policy: Policy.assertNoEffects })
@@ -30,7 +30,7 @@ describe("the built-in policies", () => {
       expect(held).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("blockTasks drops, or raises, the tasks it names and no other", () =>
+  it.effect("blockTasks drops or refuses the tasks that it names, and no other", () =>
     Effect.gen(function*() {
       yield* note("a").pipe(Airlock.scoped({ policy: Policy.blockTasks(["Other"]) }))
       yield* note("b").pipe(Airlock.scoped({ policy: Policy.blockTasks([Note]) }))
@@ -44,23 +44,31 @@ describe("the built-in policies", () => {
     }).pipe(Effect.provide(layer())))
 })
 
-describe("policies that pick", () => {
+describe("a selective policy", () => {
   const outcomes: Record<string, readonly [Policy.Policy, ReadonlyArray<string>]> = {
     "allowTasks lets the named tasks leave": [Policy.allowTasks([Note]), ["a", "a", "b!", "c"]],
-    "allowTasks keeps all others back": [Policy.allowTasks(["Other"]), []],
-    "limit lets the first ones leave": [Policy.limit(2), ["a", "a"]],
-    "dedupe lets the first of a key leave": [Policy.dedupe(textOf), ["a", "b!", "c"]],
-    "dedupe goes by dedupeKey, and lets those without one leave": [Policy.dedupe(), ["a", "a", "b!", "c"]],
-    "when applies to those that a predicate picks": [Policy.when((intent) => textOf(intent) === "a", Policy.dropAll), [
+    "allowTasks drops all other tasks": [Policy.allowTasks(["Other"]), []],
+    "limit lets the first intents leave": [Policy.limit(2), ["a", "a"]],
+    "dedupe lets the first intent of each key leave": [Policy.dedupe(textOf), ["a", "b!", "c"]],
+    "dedupe without a function uses dedupeKey, and lets intents without a key leave": [Policy.dedupe(), [
+      "a",
+      "a",
       "b!",
       "c"
     ]],
-    "all needs the consent of each": [Policy.all(shout, Policy.limit(2)), ["a", "a"]],
-    "all of none lets everything leave": [Policy.all(), ["a", "a", "b!", "c"]],
-    "any needs the consent of one": [Policy.any(shout, Policy.limit(3)), ["a", "a", "b!", "c"]],
-    "any needs that of at least one": [Policy.any(Policy.dropAll, shout), ["a", "a", "c"]],
-    "any of none lets nothing leave": [Policy.any(), []],
-    "logOnFlush lets everything leave": [Policy.logOnFlush({ level: LogLevel.Trace }), ["a", "a", "b!", "c"]]
+    "when applies its policy to the intents that match the predicate": [
+      Policy.when((intent) => textOf(intent) === "a", Policy.dropAll),
+      [
+        "b!",
+        "c"
+      ]
+    ],
+    "all lets an intent leave if each policy does": [Policy.all(shout, Policy.limit(2)), ["a", "a"]],
+    "all without policies lets every intent leave": [Policy.all(), ["a", "a", "b!", "c"]],
+    "any lets an intent leave if one policy does": [Policy.any(shout, Policy.limit(3)), ["a", "a", "b!", "c"]],
+    "any drops an intent if no policy lets it leave": [Policy.any(Policy.dropAll, shout), ["a", "a", "c"]],
+    "any without policies lets no intent leave": [Policy.any(), []],
+    "logOnFlush lets every intent leave": [Policy.logOnFlush({ level: LogLevel.Trace }), ["a", "a", "b!", "c"]]
   }
   for (const [name, [policy, leaves]] of Object.entries(outcomes)) {
     it.effect(name, () =>
@@ -70,7 +78,7 @@ describe("policies that pick", () => {
       }).pipe(Effect.provide(layer())))
   }
 
-  it.effect("dedupe by dedupeKey tells tasks apart, and gives the reason", () =>
+  it.effect("dedupe gives its reason", () =>
     Effect.gen(function*() {
       const plan = yield* Airlock.plan(
         Effect.forEach(["x", "x", "y"], (dedupeKey) => Airlock.enqueue(Note, { text: "a" }, { dedupeKey })).pipe(
@@ -79,12 +87,12 @@ describe("policies that pick", () => {
       )
       expect(Plan.outline(plan)).toEqual([
         "dispatch Note",
-        "drop     Note by dedupe: one with the key \"Note/x\" leaves already",
+        "drop     Note by dedupe: an earlier intent has the key \"Note/x\"",
         "dispatch Note"
       ])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("logOnFlush logs task and id, and the payload only where asked", () =>
+  it.effect("logOnFlush logs the task and the id, and the payload only if its option is set", () =>
     Effect.gen(function*() {
       const logs: Array<unknown> = []
       const logger = Logger.make(({ annotations, message }) => {
@@ -99,7 +107,7 @@ describe("policies that pick", () => {
       ])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("combinators ask at the enqueue as their parts do", () =>
+  it.effect("all, any and when refuse an enqueue as their parts do", () =>
     Effect.gen(function*() {
       const refuses = Policy.assertNoEffects
       const refused = (policy: Policy.Policy) =>
@@ -114,7 +122,7 @@ describe("policies that pick", () => {
     }).pipe(Effect.provide(layer())))
 })
 
-describe("policies that need services", () => {
+describe("a policy that needs services", () => {
   class Flags extends Context.Tag("test/Flags")<Flags, { readonly on: boolean }>() {}
 
   const flagged = Policy.make({
@@ -123,7 +131,7 @@ describe("policies that need services", () => {
     allows: () => Effect.map(Flags, ({ on }) => on || { drop: "its flag is off" })
   })
 
-  it.effect("find them where they are put into force, even where an outer scope evaluates them", () =>
+  it.effect("uses the services at the scope or region that it is given to, even if an outer scope evaluates it", () =>
     Effect.gen(function*() {
       const on = Effect.provideService(Flags, { on: true })
       const off = Effect.provideService(Flags, { on: false })
@@ -136,7 +144,7 @@ describe("policies that need services", () => {
       expect(yield* left).toEqual(["scope on", "region on"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("or in the Layer that provides them, which may build them from services", () =>
+  it.effect("uses the services of the Layer that provides it, or is built from them", () =>
     Effect.gen(function*() {
       const FlagsOff = Layer.succeed(Flags, { on: false })
       yield* note("a").pipe(Airlock.scoped, Effect.provide(Policy.layer(flagged).pipe(Layer.provide(FlagsOff))))
@@ -150,8 +158,8 @@ describe("policies that need services", () => {
     }).pipe(Effect.provide(layer())))
 })
 
-describe("I4: policies add up, and stay sealed", () => {
-  it.effect("an inner dropAll under an outer allowAll stays dropped", () =>
+describe("I4: policies add up, and stay sealed on their intents", () => {
+  it.effect("an outer allowAll does not let an intent leave that an inner dropAll drops", () =>
     Effect.gen(function*() {
       yield* note("inner").pipe(
         Airlock.scoped({ policy: Policy.dropAll }),
@@ -161,7 +169,7 @@ describe("I4: policies add up, and stay sealed", () => {
       expect(yield* left).toEqual(["outer"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("those of the scope, the region, the context and Airlock all hold", () => {
+  it.effect("the policies of the scope, of withPolicy, of the context and of Airlock all apply", () => {
     const drops = (text: string) =>
       Policy.make({
         name: `drops ${text}`,
@@ -177,13 +185,13 @@ describe("I4: policies add up, and stay sealed", () => {
     }).pipe(Effect.provide(layer({ policy: drops("airlock") })))
   })
 
-  it.effect("a Policy layer under Airlock holds for every scope, independent ones and handlers' included", () =>
+  it.effect("a Policy layer provided to Airlock applies to independent scopes too", () =>
     Effect.gen(function*() {
       yield* note("a").pipe(Airlock.scoped({ independent: true }), Airlock.scoped)
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer().pipe(Layer.provide(Policy.layer(Policy.dropAll))))))
 
-  it.effect("withPolicy holds for an independent scope opened in its region, the policy of the scope around does not", () =>
+  it.effect("withPolicy applies to an independent scope opened in it, the policy of the outer scope does not", () =>
     Effect.gen(function*() {
       yield* note("a!").pipe(
         Airlock.scoped({ independent: true }),
@@ -194,7 +202,7 @@ describe("I4: policies add up, and stay sealed", () => {
       expect(yield* left).toEqual(["b"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("onEnqueue of every policy in force runs, innermost first", () =>
+  it.effect("onEnqueue of every policy in force runs, the innermost first", () =>
     Effect.gen(function*() {
       const asked: Array<string> = []
       const asks = (name: string) => Policy.make({ name, onEnqueue: () => Effect.sync(() => void asked.push(name)) })
@@ -206,7 +214,7 @@ describe("I4: policies add up, and stay sealed", () => {
       expect(asked).toEqual(["region", "inner", "outer"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("a chain is evaluated once, and its state is made anew for each evaluation", () =>
+  it.effect("an intent's policies are evaluated once, with fresh state for each evaluation", () =>
     Effect.gen(function*() {
       let evaluations = 0
       const counting: Policy.Policy = {
@@ -223,7 +231,7 @@ describe("I4: policies add up, and stay sealed", () => {
       expect(evaluations).toBe(2)
     }).pipe(Effect.provide(layer())))
 
-  it.effect("what was dropped is in the debug log, by task, policy and reason", () =>
+  it.effect("the debug log names each dropped intent with its task, policy and reason", () =>
     Effect.gen(function*() {
       const logs: Array<unknown> = []
       const logger = Logger.make(({ annotations }) => {
@@ -236,10 +244,26 @@ describe("I4: policies add up, and stay sealed", () => {
       )
       expect(logs).toEqual([[expect.stringMatching(/^Note [0-9a-f-]{36} by noShouting: shouts$/)]])
     }).pipe(Effect.provide(layer())))
+
+  it.effect("an inner Policy layer cannot let an intent leave that an outer one drops", () =>
+    Effect.gen(function*() {
+      yield* note("a").pipe(
+        Airlock.scoped,
+        Effect.provide(Policy.layer(Policy.blockTasks(["Other"]))),
+        Effect.provide(Policy.layer(Policy.dropAll))
+      )
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("Airlock's policy option and a Policy layer provided to Airlock both apply", () =>
+    Effect.gen(function*() {
+      yield* Airlock.scoped(note("a"))
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer({ policy: Policy.limit(5) }).pipe(Layer.provide(Policy.layer(Policy.dropAll))))))
 })
 
-describe("policies only decide", () => {
-  it.effect("one that enqueues dies of a PolicyEnqueueError, at the enqueue and at the flush, in a scope of its own too", () =>
+describe("a policy that misbehaves", () => {
+  it.effect("fails the enqueue or the flush if it enqueues, even in a scope of its own", () =>
     Effect.gen(function*() {
       const airlock = yield* Airlock.Airlock
       const enqueues = note("more").pipe(Effect.provide(Airlock.unchecked), Effect.asVoid)
@@ -260,7 +284,7 @@ describe("policies only decide", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("one that dies makes the flush fail, and names every intent", () =>
+  it.effect("fails the flush if it dies, and the FlushError names every intent", () =>
     Effect.gen(function*() {
       const dies = Policy.make({ name: "dies", allows: () => Effect.die(new Error("no flags")) })
       const exit = yield* Effect.exit(Effect.zipRight(note("a"), note("b")).pipe(Airlock.scoped({ policy: dies })))
@@ -268,13 +292,21 @@ describe("policies only decide", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("one that hangs is bounded in time", () =>
+  it.effect("ends at policyTimeout if it hangs in allows", () =>
     Effect.gen(function*() {
       const hangs = Policy.make({ name: "hangs", allows: () => Effect.never })
       const fiber = yield* Effect.fork(Effect.exit(note("a").pipe(Airlock.scoped({ policy: hangs }))))
       yield* TestClock.adjust("5 seconds")
       expect(reasonsOf(yield* Fiber.join(fiber))).toEqual(["SettleTimeoutError"])
       expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("ends at policyTimeout if it hangs in onEnqueue", () =>
+    Effect.gen(function*() {
+      const hangs = Policy.make({ name: "hangs", onEnqueue: () => Effect.never })
+      const fiber = yield* Effect.fork(defectOf(note("a").pipe(Airlock.scoped({ policy: hangs }))))
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "SettleTimeoutError" })
     }).pipe(Effect.provide(layer())))
 })
 

@@ -17,7 +17,7 @@ class Calls extends RpcGroup.make(
   Rpc.make("Broken", { payload: { text: Schema.String }, success: Schema.String, error: Schema.String, stream: true })
 ).middleware(RpcMiddleware.AirlockCall) {}
 
-/** Completed when a call that never ends has enqueued. */
+/** Completes when a call that never ends has enqueued. */
 class Begun extends Context.Tag("test/Begun")<Begun, Deferred.Deferred<void>>() {}
 
 const handlers = Calls.toLayer({
@@ -40,7 +40,7 @@ const handlers = Calls.toLayer({
   Broken: ({ text }) => Stream.concat(Stream.make("a"), Stream.concat(Stream.execute(note(text)), Stream.fail("no")))
 })
 
-/** Takes nothing: what it was given is not kept. */
+/** An executor that fails every intent. */
 const failing = (durable: boolean) =>
   Executor.make({
     name: "queue",
@@ -79,7 +79,7 @@ const client = <E>(protocol: Layer.Layer<RpcClient.Protocol, E, RpcSerialization
     (context) => Effect.provide(RpcClient.make(Calls), context)
   )
 
-/** The calls by a client, inside a request that is a scope too. */
+/** A client for each protocol. Its calls run inside a request that is a scope too. */
 const hosts = {
   HTTP: Effect.gen(function*() {
     const base = yield* served(RpcServer.layerProtocolHttp({ path: "/rpc" }))
@@ -100,8 +100,8 @@ const hosts = {
 const begun = Layer.effect(Begun, Deferred.make<void>())
 
 for (const [host, connect] of Object.entries(hosts)) {
-  describe(`a call is a scope, over ${host}`, () => {
-    it.scopedLive("what leaves has left when the client has its answer", () =>
+  describe(`a call's scope, over ${host},`, () => {
+    it.scopedLive("runs its handlers before the client gets the answer", () =>
       Effect.gen(function*() {
         const calls = yield* connect
         yield* calls.Do({ text: "done" })
@@ -112,7 +112,7 @@ for (const [host, connect] of Object.entries(hosts)) {
         expect(yield* left).toEqual(["done", "both", "both inside"])
       }).pipe(Effect.provide([layer(), begun, quiet])))
 
-    it.scopedLive("a stream's leave when it has ended, and not if it breaks off", () =>
+    it.scopedLive("dispatches the intents of a stream that ends, and discards those of a stream that fails", () =>
       Effect.gen(function*() {
         const calls = yield* connect
         expect(yield* Stream.runCollect(calls.Stream({ text: "streamed" }))).toEqual(Chunk.make("a", "b"))
@@ -121,7 +121,7 @@ for (const [host, connect] of Object.entries(hosts)) {
         expect(yield* left).toEqual(["streamed"])
       }).pipe(Effect.provide([layer(), begun, quiet])))
 
-    it.scopedLive("a call that the client gives up lets nothing out", () =>
+    it.scopedLive("discards its intents if the client interrupts the call", () =>
       Effect.gen(function*() {
         const calls = yield* connect
         const call = yield* Effect.fork(calls.Wait({ text: "given up" }))
@@ -131,7 +131,7 @@ for (const [host, connect] of Object.entries(hosts)) {
         expect(yield* left).toEqual(["next"])
       }).pipe(Effect.provide([layer(), begun, quiet])))
 
-    it.scopedLive("what could not be made durable is the defect of the call, logged once", () => {
+    it.scopedLive("makes the call die if an intent cannot be made durable, and logs that once", () => {
       const logs: Array<string> = []
       return Effect.gen(function*() {
         const calls = yield* connect
@@ -141,7 +141,7 @@ for (const [host, connect] of Object.entries(hosts)) {
       }).pipe(Effect.provide([layer({ executor: failing(true) }), begun, errorsIn(logs)]))
     })
 
-    it.scopedLive("what could not leave otherwise is logged once, and the answer stands", () => {
+    it.scopedLive("logs a failed dispatch once, and does not change the answer", () => {
       const logs: Array<string> = []
       return Effect.gen(function*() {
         const calls = yield* connect
@@ -152,8 +152,8 @@ for (const [host, connect] of Object.entries(hosts)) {
   })
 }
 
-describe("airlockCallWith", () => {
-  it.scoped("puts the calls under a policy, and settles each by itself inside another scope", () =>
+describe("RpcMiddleware.airlockCallWith", () => {
+  it.scoped("applies its policy to each call, and settles each call independently of an outer scope", () =>
     Effect.gen(function*() {
       const calls = yield* RpcTest.makeClient(Calls).pipe(
         Effect.provide([handlers, RpcMiddleware.airlockCallWith({ policy: Policy.limit(1) })])

@@ -15,10 +15,10 @@ import {
 import { defectOf } from "./support/exits.js"
 import { layer as recorder, left, note } from "./support/recorder.js"
 
-/** A row and an intent, which must share their fate. */
+/** Inserts a row and enqueues an intent. Both must stay, or neither. */
 const order = (name: string) => Effect.zipRight(insertOrder(name), note(name))
 
-/** What has its row, and what left. */
+/** The rows that were committed, and the intents that left. */
 const outcome = Effect.all({ rows: orders, left })
 
 /** For programs whose only scopes are transactions. */
@@ -28,14 +28,14 @@ onEachDatabase((database) => {
   const layer = decorated(database)
 
   describe("I7: a transaction is a scope", () => {
-    it.scoped("what it enqueues leaves after its commit, not before", () =>
+    it.scoped("dispatches its intents after its commit, not before", () =>
       Effect.gen(function*() {
         const during = yield* transaction(Effect.zipRight(order("a"), left))
         expect(during).toEqual([])
         expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("is gone with its rollback: by failure, defect and interruption", () =>
+    it.scoped("discards its intents if a failure, defect or interruption rolls it back", () =>
       Effect.gen(function*() {
         for (const end of [Effect.fail("no"), Effect.die("no"), Effect.interrupt]) {
           expect(yield* Effect.exit(transaction(Effect.zipRight(order("a"), end)))).toEqual(yield* Effect.exit(end))
@@ -43,7 +43,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: [], left: [] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("inside a scope, commits and waits for that scope", () =>
+    it.scoped("commits inside a scope, and its intents wait for that scope", () =>
       Effect.gen(function*() {
         const committed = yield* Airlock.scoped(Effect.zipRight(transaction(order("a")), outcome))
         expect(committed).toEqual({ rows: ["a"], left: [] })
@@ -52,7 +52,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a", "b"], left: ["a"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scoped("a scope inside a transaction waits for the commit, and is gone with the rollback", () =>
+    it.scoped("keeps the intents of an inner scope until its commit, and discards them if it is rolled back", () =>
       Effect.gen(function*() {
         const inner = Airlock.scoped(order("a"))
         expect(yield* transaction(Effect.zipRight(inner, left))).toEqual([])
@@ -61,7 +61,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scoped("nothing goes past a transaction early, whatever a scope in it or around it lets go", () =>
+    it.scoped("keeps its intents until its commit, whatever beforeDescendantFlushes of an inner or outer scope allows", () =>
       Effect.gen(function*() {
         const eager = Airlock.scoped({ beforeDescendantFlushes: (intents) => intents })
         yield* transaction(Effect.zipRight(order("a").pipe(Airlock.scoped, eager), Effect.fail("no"))).pipe(
@@ -74,7 +74,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["b"], left: ["b"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scoped("a savepoint that is rolled back takes its own intents only, where the code around recovers", () =>
+    it.scoped("discards only the intents of a savepoint that is rolled back when the code recovers", () =>
       Effect.gen(function*() {
         yield* transaction(Effect.gen(function*() {
           yield* order("a")
@@ -85,9 +85,9 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("savepoints side by side take turns, and do not undo each other's work", () =>
+    it.scoped("runs concurrent savepoints one after the other, so that none undoes another's work", () =>
       Effect.gen(function*() {
-        // The one that fails opens first and ends last, where they do not take turns.
+        // If the savepoints overlapped, the one that fails would open first and end last.
         const step = (name: string) =>
           transaction(Effect.gen(function*() {
             yield* order(name)
@@ -98,7 +98,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["b", "c"], left: ["b", "c"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("what is written beside an open savepoint shares its fate, intent and row", () =>
+    it.scoped("commits or rolls back rows and intents of a fiber beside an open savepoint with that savepoint", () =>
       Effect.gen(function*() {
         const beside = (savepoint: Effect.Effect<void, string>) =>
           Effect.gen(function*() {
@@ -120,7 +120,7 @@ onEachDatabase((database) => {
         expect(yield* beside(Effect.void)).toEqual({ rows: ["beside"], left: ["beside"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("a fiber that it joins, of those around it, does not change its services", () =>
+    it.scoped("keeps its services when it joins a fiber from outside", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         const service = Context.GenericTag<string>("service")
@@ -134,7 +134,7 @@ onEachDatabase((database) => {
         expect(seen).toBe("inner")
       }).pipe(Effect.provideService(Context.GenericTag<string>("service"), "outer"), Effect.provide(layer)))
 
-    it.scoped("transactions side by side each have the connection to themselves", () =>
+    it.scoped("has a connection of its own beside concurrent transactions", () =>
       Effect.gen(function*() {
         const one = (name: string) =>
           transaction(Effect.gen(function*() {
@@ -143,12 +143,12 @@ onEachDatabase((database) => {
             return yield* name === "b" ? Effect.fail("no") : Effect.void
           })).pipe(Effect.ignore)
         yield* Effect.forEach(["a", "b", "c"], one, { concurrency: "unbounded" })
-        // Which of them commits first is the server's business.
+        // The server decides which of them commits first.
         const { left, rows } = yield* outcome
         expect({ rows, left: left.sort() }).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("a savepoint whose intents the transaction cannot take rolls it back, row and all", () =>
+    it.scoped("is rolled back if it has no room for the intents of a savepoint", () =>
       Effect.gen(function*() {
         const defect = yield* defectOf(transaction(Effect.gen(function*() {
           yield* order("a")
@@ -159,7 +159,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: [], left: [] })
       }).pipe(unscoped, Effect.provide(decorated(database, {}, { maxIntents: 2 }))))
 
-    it.scoped("a fiber that outlives it can open no savepoint in it, and undoes nobody's work", () =>
+    it.scoped("refuses the savepoint of a fiber that outlives it, and that fiber undoes no other transaction's work", () =>
       Effect.gen(function*() {
         const [opened, fail] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
         const late = yield* transaction(
@@ -188,7 +188,7 @@ onEachDatabase((database) => {
 
     if (database.defers) {
       it.scoped(
-        "a refused COMMIT is a SqlError that a caller can catch, and leaves the connection clean",
+        "fails with a SqlError if its COMMIT is refused, and the connection stays usable",
         () =>
           Effect.gen(function*() {
             const dangling = Effect.zipRight(order("a"), insertLine("l", "nobody"))
@@ -201,7 +201,7 @@ onEachDatabase((database) => {
       )
     }
 
-    it.scoped("an interruption that waits while it commits does not part the intents from their rows", () =>
+    it.scoped("dispatches its intents if an interruption is pending while it commits", () =>
       Effect.gen(function*() {
         const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
         const fiber = yield* order("a").pipe(
@@ -219,7 +219,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("the loser of a race inside it is undone in the buffer, though its rows are not", () =>
+    it.scoped("discards the intents of a race's loser inside it, though the loser's rows stay", () =>
       Effect.gen(function*() {
         yield* transaction(
           Effect.race(Effect.zipRight(order("a"), Effect.never), Effect.repeatN(Effect.yieldNow(), 50))
@@ -227,7 +227,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a"], left: [] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("a closure runs without the transaction that was open where it was enqueued", () =>
+    it.scoped("runs a closure outside of the transaction in which it was enqueued", () =>
       Effect.gen(function*() {
         const seen: Array<unknown> = []
         yield* transaction(Effect.zipRight(
@@ -246,7 +246,7 @@ onEachDatabase((database) => {
         expect(seen).toEqual(["None", ["a"]])
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("an intent that could not leave after the commit is logged, and the commit stands", () =>
+    it.scoped("logs an intent that could not leave after its commit, and stays committed", () =>
       Effect.gen(function*() {
         const logs: Array<string> = []
         const logger = Logger.replace(
@@ -262,7 +262,7 @@ onEachDatabase((database) => {
   })
 
   describe("SqlTransaction.layer", () => {
-    it.scoped("serves the driver's own tag, safe, withoutTransforms and repositories, and does not change the client", () =>
+    it.scoped("decorates the driver's own tag, safe, withoutTransforms and repositories, and does not change the given client", () =>
       Effect.gen(function*() {
         const given = yield* Layer.build(undecorated(database))
         const context = yield* Layer.build(
@@ -292,14 +292,14 @@ onEachDatabase((database) => {
         }).pipe(unscoped, Effect.provide(context))
       }))
 
-    it.scoped("an enqueue in a transaction of an undecorated client is an UnseenTransactionError", () =>
+    it.scoped("makes an enqueue in a transaction of an undecorated client die with an UnseenTransactionError", () =>
       Effect.gen(function*() {
         const program = Airlock.scoped(transaction(order("a")))
         expect(yield* defectOf(program)).toMatchObject({ _tag: "UnseenTransactionError", task: "Note" })
         expect(yield* outcome).toEqual({ rows: [], left: [] })
       }).pipe(Effect.provide([recorder(), undecorated(database)])))
 
-    it.scoped("nor does a savepoint inside such a transaction make it seen", () =>
+    it.scoped("makes an enqueue in a decorated savepoint inside an undecorated transaction die with an UnseenTransactionError", () =>
       Effect.gen(function*() {
         const given = yield* Layer.build(undecorated(database))
         const decorated = yield* Layer.build(SqlTransaction.layer.pipe(Layer.provide(Layer.succeedContext(given))))
@@ -308,7 +308,7 @@ onEachDatabase((database) => {
         expect(yield* defectOf(program)).toMatchObject({ _tag: "UnseenTransactionError" })
       }).pipe(Effect.provide(recorder())))
 
-    it.scoped("nor does a savepoint in an independent scope, which no transaction is around", () =>
+    it.scoped("makes an enqueue in a savepoint inside an independent scope die with an UnseenTransactionError", () =>
       Effect.gen(function*() {
         const independent = Airlock.scoped({ independent: true })
         expect(yield* defectOf(transaction(independent(transaction(order("a")))))).toMatchObject({
@@ -317,7 +317,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: [], left: [] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("decorates the client without transformations too", () =>
+    it.scoped("decorates the client that withoutTransforms gives", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         const without = sql.withoutTransforms()
@@ -327,17 +327,17 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["b"], left: ["b"] })
       }).pipe(unscoped, Effect.provide(decorated(database, { transformResultNames: (name) => name.toLowerCase() }))))
 
-    it.scoped("refuses a client that it does not know, and says so", () =>
+    it.scoped("refuses the client of an unknown driver, and names the drivers that it supports", () =>
       Effect.gen(function*() {
         const given = yield* Layer.build(undecorated(database))
-        // As a driver gives it that marks its clients by another type id.
+        // A client as a driver with another type id would give it.
         const { insert, reserve } = Context.get(given, SqlClient.SqlClient)
         const client = Object.assign(() => {}, { insert, reserve }) as unknown as SqlClient.SqlClient
         const exit = yield* Effect.exit(Layer.build(
           SqlTransaction.layer.pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, client)))
         ))
         expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain(
-          "It knows @effect/sql-pg, @effect/sql-mysql2, @effect/sql-sqlite-node"
+          "Use a client of one of these: @effect/sql-pg, @effect/sql-mysql2, @effect/sql-sqlite-node"
         )
       }).pipe(Effect.provide(recorder())))
   })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Runtime, Schema, Scope } from "effect"
-import { Airlock, AirlockError, AirlockScope, Task } from "effect-airlock"
+import { Context, Deferred, Effect, Exit, Fiber, FiberRef, Layer, Option, Runtime, Schema, Scope } from "effect"
+import { Airlock, AirlockError, AirlockScope, Executor, Task } from "effect-airlock"
 import { defectOf } from "./support/exits.js"
 import { layer, left, note } from "./support/recorder.js"
 
@@ -11,7 +11,7 @@ const job = (n: number) => Airlock.enqueue(Job, n)
 class Service extends Context.Tag("test/Service")<Service, string>() {}
 
 describe("Task.make", () => {
-  it("takes the fields of a struct, or a Schema, and refuses an empty name", () => {
+  it("accepts the fields of a struct or a Schema, and refuses an empty name", () => {
     expect(Schema.is(Task.make("A", { payload: { a: Schema.Number } }).payloadSchema)({ a: 1 })).toBe(true)
     expect(Task.make("B", { payload: Schema.Void }).payloadSchema).toBe(Schema.Void)
     expect(() => Task.make("", { payload: Schema.Void })).toThrow("needs a name")
@@ -28,7 +28,7 @@ describe("a handler", () => {
       expect(seen).toEqual([[7, { intentId: id, attempt: 1, enqueuedAt: 0 }]])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("runs in the context of its Layer, not in that of whoever enqueued", () =>
+  it.effect("runs in the context of its Layer, not in that of the enqueue", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
       const Live = Job.toLayer(() =>
@@ -43,7 +43,7 @@ describe("a handler", () => {
       expect(yield* Effect.serviceOption(Service)).toMatchObject({ _tag: "None" })
     }).pipe(Effect.provide(layer())))
 
-  it.effect("has a scope: what it enqueues leaves if it succeeds, and is gone if it fails", () =>
+  it.effect("dispatches its own intents if it succeeds, and discards them if it fails", () =>
     Effect.gen(function*() {
       const Live = Job.toLayer((n) => n > 0 ? note(`job ${n}`) : Effect.zipRight(note("never"), Effect.fail("no")))
       yield* Effect.forEach([1, 2], job).pipe(Airlock.scoped, Effect.provide(Live))
@@ -52,7 +52,7 @@ describe("a handler", () => {
       expect(yield* left).toEqual(["job 1", "job 2"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("that could not let its own intents leave has failed", () =>
+  it.effect("fails if one of its own intents cannot leave", () =>
     Effect.gen(function*() {
       const Live = Job.toLayer(() => note("fail"))
       const error = yield* Effect.flip(job(1).pipe(Airlock.scoped, Effect.provide(Live)))
@@ -60,7 +60,7 @@ describe("a handler", () => {
       expect(error.message).toContain("Dispatching \"Note\" failed: fail")
     }).pipe(Effect.provide(layer())))
 
-  it.effect("has resources that are released when it ends, each run its own", () =>
+  it.effect("releases the resources of each run when that run ends", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
       const Live = Job.toLayer((n) =>
@@ -74,7 +74,7 @@ describe("a handler", () => {
       expect(log).toEqual(["acquire 1", "release 1", "acquire 2", "release 2"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("that throws, or throws while it makes its Effect, has failed, and keeps no other back", () =>
+  it.effect("fails alone if its function throws, and the next one runs", () =>
     Effect.gen(function*() {
       const Live = Job.toLayer((n) => {
         if (n === 0) {
@@ -87,7 +87,7 @@ describe("a handler", () => {
       expect(yield* left).toEqual(["job 1"])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("whose daemon outlives it cannot enqueue into the scope of a later one", () =>
+  it.effect("refuses an enqueue of its daemon after it has ended, while a later handler runs", () =>
     Effect.gen(function*() {
       const go = yield* Deferred.make<void>()
       const daemons: Array<Fiber.Fiber<unknown, unknown>> = []
@@ -104,7 +104,7 @@ describe("a handler", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("whose captured runtime is used after it ended cannot enqueue into the scope of a later one", () =>
+  it.effect("refuses an enqueue through its captured runtime after it has ended, while a later handler runs", () =>
     Effect.gen(function*() {
       const runtimes: Array<Runtime.Runtime<AirlockScope>> = []
       const Live = Job.toLayer((n) =>
@@ -124,7 +124,7 @@ describe("a handler", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("nor where it ended at once, and the later one began in the same turn and waits", () =>
+  it.effect("refuses an enqueue through its captured runtime when a later handler began in the same turn of the event loop", () =>
     Effect.gen(function*() {
       const late: Array<Promise<Exit.Exit<unknown, unknown>>> = []
       const Live = Job.toLayer((n) =>
@@ -142,7 +142,38 @@ describe("a handler", () => {
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("may enqueue from a callback, by its runtime, for as long as it runs", () =>
+  it.effect("has a scope of its own, which is settled when it has ended", () =>
+    Effect.gen(function*() {
+      const states: Array<string> = []
+      const views: Array<{ readonly state: string }> = []
+      const Live = Job.toLayer(() =>
+        Effect.map(Airlock.current, (view) => {
+          views.push(Option.getOrThrow(view))
+          states.push(views[0]!.state)
+        })
+      )
+      yield* job(1).pipe(Airlock.scoped, Effect.provide(Live))
+      expect([states, views.map(({ state }) => state)]).toEqual([["open"], ["flushed"]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("knows the handlers that led to it, though one that others led to ran before it in its batch", () =>
+    Effect.gen(function*() {
+      const First = Task.make("First", { payload: Schema.Void })
+      const Second = Task.make("Second", { payload: Schema.Void })
+      const errors: Array<unknown> = []
+      const Live = Layer.mergeAll(
+        First.toLayer(() => job(1)),
+        Second.toLayer(() => job(2)),
+        Job.toLayer(() => Effect.map(defectOf(note("too deep")), (defect) => errors.push(defect)))
+      )
+      yield* Effect.all([Airlock.enqueue(First, undefined), Airlock.enqueue(Second, undefined)]).pipe(
+        Airlock.scoped({ executor: Executor.drain() }),
+        Effect.provide(Live)
+      )
+      expect(errors).toMatchObject([{ chain: ["First", "Job"] }, { chain: ["Second", "Job"] }])
+    }).pipe(Effect.provide(layer({ maxCascade: 2 }))))
+
+  it.effect("can enqueue from a callback through its runtime while it runs", () =>
     Effect.gen(function*() {
       const Live = Job.toLayer((n) =>
         Effect.flatMap(Effect.runtime<AirlockScope>(), (runtime) =>
@@ -154,6 +185,26 @@ describe("a handler", () => {
       yield* Effect.forEach([1, 2], job).pipe(Airlock.scoped, Effect.provide(Live))
       expect(yield* left).toEqual(["job 1", "job 2"])
     }).pipe(Effect.provide(layer())))
+
+  it.effect("does not see FiberRefs that another handler of its batch has set", () =>
+    Effect.gen(function*() {
+      const ref = FiberRef.unsafeMake("initial")
+      const seen: Array<string> = []
+      const Live = Job.toLayer((n) => Effect.map(FiberRef.getAndSet(ref, `set by ${n}`), (value) => seen.push(value)))
+      yield* Effect.forEach([1, 2, 3], (n) => Airlock.enqueue(Job, n)).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(seen).toEqual(["initial", "initial", "initial"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("refuses a payload that only another task of the same name accepts", () =>
+    Effect.gen(function*() {
+      const Other = Task.make("Job", { payload: Schema.String })
+      const Live = Job.toLayer((n) => note(`job ${n}`))
+      const error = yield* Airlock.enqueue(Other, "text").pipe(Airlock.scoped, Effect.provide(Live), Effect.flip)
+      expect(error.failures[0]?.reason.message).toContain("payload: expected number")
+      const Same = Task.make("Job", { payload: Schema.Int })
+      yield* Airlock.enqueue(Same, 1).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(yield* left).toEqual(["job 1"])
+    }).pipe(Effect.provide(layer())))
 })
 
 describe("a handler's Layer", () => {
@@ -164,7 +215,7 @@ describe("a handler's Layer", () => {
       expect(defect).toBeInstanceOf(AirlockError.DuplicateTaskError)
     }).pipe(Effect.provide(layer())))
 
-  it.effect("takes no new runs when it closes, and waits for the running ones", () =>
+  it.effect("starts no handler when it closes, and waits for the running ones", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
       const started = yield* Deferred.make<void>()

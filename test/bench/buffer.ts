@@ -1,4 +1,4 @@
-/** Enqueue and flush, in bulk and in scopes of three, beside the hand-written floor. */
+/** Compares enqueue and flush with the hand-written floor, in bulk and in scopes of three intents. */
 import { Effect, Layer, ManagedRuntime, Schema } from "effect"
 import { Airlock, Task } from "effect-airlock"
 import * as Floor from "./floor.js"

@@ -1,7 +1,7 @@
 /**
- * The hand-written floor: what someone would write in an afternoon who needs no more than to hold side effects back until
- * the work has succeeded. A FiberRef with an array, flushed in order: no ids, no check of payloads, no policies, no
- * handlers of their own scope, no account of what failed, and no branch that is undone.
+ * The hand-written floor: the least code that delays side effects until the work has succeeded. It keeps an array in a
+ * FiberRef, and flushes it in order. It has no ids, no checks of payloads, no policies, no scopes for handlers and no
+ * report of failures, and it discards nothing for fibers that failed.
  */
 import { Effect, FiberRef } from "effect"
 

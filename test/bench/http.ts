@@ -1,4 +1,7 @@
-/** A server with the middleware beside the same one without it, asked over sockets from another process. */
+/**
+ * Compares a server with the middleware with the same server without it. Another process sends the requests over
+ * sockets.
+ */
 import { HttpApp, HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
@@ -30,14 +33,17 @@ const port = <E, R>(server: Layer.Layer<never, E, R>) =>
 
 const scope = FiberRef.unsafeMake<object | undefined>(undefined)
 
-/** The least that such a middleware must do: the fiber is to know its scope, and the scope to settle before sending. */
+/**
+ * The least that such a middleware must do: set a FiberRef to the scope, and settle that scope before the response is
+ * sent.
+ */
 const floor = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
   FiberRef.set(scope, {}).pipe(
     Effect.zipRight(HttpApp.appendPreResponseHandler((_, response) => Effect.succeed(response))),
     Effect.zipRight(app)
   )
 
-/** A handler that does what most do at least: it reads one row. */
+/** A handler that reads one row, as most handlers do at least. */
 const reading = HttpRouter.empty.pipe(
   HttpRouter.get(
     "/",
@@ -65,7 +71,7 @@ export const http: Effect.Effect<void> = Effect.gen(function*() {
       child.send({ port, path: "/", requests, connections })
     })
   const loads = new Map<string, Array<Load>>()
-  // The time that this process, the server, was computing: how long it waits for a core is not its own doing.
+  // Measures the CPU time of this process, the server. Time in which it waits for a core does not count.
   const contestant = (name: string, port: number) =>
     Effect.suspend(() => {
       const before = process.cpuUsage()

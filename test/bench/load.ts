@@ -1,6 +1,6 @@
 /**
- * A load generator in a process of its own: keeps connections busy over raw sockets, one request at a time each, and
- * says how long a number of requests took.
+ * A load generator for a process of its own. It sends requests over raw sockets, one at a time on each connection, and
+ * reports how long they took.
  */
 import { connect } from "node:net"
 
@@ -11,7 +11,7 @@ interface Order {
   readonly connections: number
 }
 
-/** How many milliseconds all of them took, and within how many 99 of 100 were answered. */
+/** The milliseconds of all requests together, and the 99th percentile of a single one. */
 export interface Load {
   readonly millis: number
   readonly p99: number
@@ -39,7 +39,7 @@ const run = ({ connections, path, port, requests }: Order): Promise<Load> =>
       }
       socket.on("connect", send)
       socket.on("error", reject)
-      // The answers have no body: each one ends with its headers.
+      // The responses have no body, so each one ends with its headers.
       socket.on("data", (data) => {
         if (!data.includes("\r\n\r\n") || !data.includes(" 204 ")) {
           reject(new Error(`unexpected answer: ${data}`))

@@ -1,6 +1,6 @@
 /**
- * Business transactions on PostgreSQL whose intents the outbox keeps, beside the same with a hand-written insert. Needs a
- * server: `AIRLOCK_TEST_POSTGRES`, or the standard port.
+ * Compares transactions on PostgreSQL whose intents go to the outbox with transactions that insert rows by hand. It
+ * needs a server: `AIRLOCK_TEST_POSTGRES`, or the standard port.
  */
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
@@ -38,7 +38,7 @@ const handWritten = (into: string, row: () => Record<string, unknown>) =>
       Effect.suspend(() => sql`INSERT INTO ${sql(into)} ${sql.insert(three.map(row))}`)
     )))
 
-/** As little as a row can have, in a table with one index beside its key. */
+/** The smallest useful row, in a table with one index besides its key. */
 const leastRow = () => ({
   id: randomUUID(),
   task: "Count",
@@ -46,7 +46,7 @@ const leastRow = () => ({
   created_at: Date.now()
 })
 
-/** As Airlock's relay needs it. */
+/** A row that Airlock's relay can use. */
 const sameRow = () => ({
   id: randomUUID(),
   task: "Count",
@@ -82,7 +82,7 @@ const empty = Effect.flatMap(
   (sql) => sql.unsafe(`TRUNCATE airlock_bench_orders, airlock_bench_hand, ${table}`)
 )
 
-/** Milliseconds, from empty tables. */
+/** Runs an Effect on empty tables, and gives its milliseconds. */
 const timed = <E, R>(self: Effect.Effect<unknown, E, R>) =>
   Effect.zipRight(
     empty,

@@ -1,8 +1,11 @@
-/** The Python original, where it can be imported; and what a call site, a metric and a span cost beside an enqueue. */
+/**
+ * Compares with the Python original if that can be imported, and measures what a call site, a metric and a span would
+ * cost.
+ */
 import { Effect, Layer, ManagedRuntime, Metric, Schema } from "effect"
 import { Airlock, AirlockMetrics, Task } from "effect-airlock"
 import { execFileSync } from "node:child_process"
-import { callSite } from "../../src/internal/callSite.js"
+import { callSite } from "../../src/internal/support/callSite.js"
 import { report, rounds } from "./rounds.js"
 
 const bulk = 100_000
@@ -32,7 +35,7 @@ once(1000)
 print(sorted(once(${bulk}) for _ in range(5))[2])
 `
 
-/** Milliseconds, or why there are none. PYTHONPATH may lead to a checkout of it. */
+/** The milliseconds of the Python original. PYTHONPATH can point to a checkout of it. */
 const original = Effect.try(() =>
   Number(execFileSync("python3", ["-c", python], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }))
 )

@@ -1,10 +1,10 @@
 /**
- * Alternating rounds: each contestant once a round, in an order that turns from round to round, so that what the machine
- * does meanwhile hits all of them alike. What counts is the ratio of the medians; the times themselves are noise.
+ * Alternating rounds. Each contestant runs once in a round, and the order changes from round to round, so that other
+ * load on the machine affects all contestants alike. Only the ratio of the medians counts.
  *
- * In between the young generation is collected, so that nobody pays for the garbage of the one before. Not all of it: a
- * full collection also throws away optimised code whose objects have died (`--trace-deopt` shows some 50 functions a
- * time), and what is measured then is mostly how fast the engine compiles.
+ * Before each run the young generation is collected, so that no contestant pays for the garbage of the one before. A
+ * full collection would also drop optimised code whose objects have died (`--trace-deopt` shows some 50 functions each
+ * time), and the run would mostly measure how fast the engine compiles.
  */
 import { Effect } from "effect"
 
@@ -37,7 +37,7 @@ export const rounds = (contestants: Contestants, options: { readonly rounds: num
     return Object.fromEntries(names.map((name) => [name, median(times.get(name)!)]))
   })
 
-/** A line of the report: a ratio beside its bar. */
+/** Prints a line of the report: a ratio and its bar. */
 export const report = (what: string, ratio: number, bar: string): void => {
   process.stdout.write(`${what.padEnd(72)} ${ratio.toFixed(2).padStart(6)}   ${bar}\n`)
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [name...]`: Airlock beside the hand-written floor, and an HTTP server and SQL transactions with it beside
- * those without.
+ * `npm run bench [name...]` compares Airlock with the hand-written floor, and an HTTP server and SQL transactions with
+ * Airlock with those without.
  */
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"

@@ -1,4 +1,4 @@
-/** How enqueue and flush behave under policies and as the number of intents grows: time, memory, the event loop. */
+/** Time, memory and event loop of enqueue and flush, under policies and for growing numbers of intents. */
 import { Effect, Layer, ManagedRuntime, Schema } from "effect"
 import { Airlock, Policy, Task } from "effect-airlock"
 import * as Floor from "./floor.js"
@@ -30,7 +30,7 @@ const bytesHeld = (n: number) =>
 /** The longest time in milliseconds for which no timer could run. */
 const longestDelay = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
-    // What came before is not its garbage.
+    // Collects the garbage of earlier rounds first.
     globalThis.gc?.()
     let longest = 0
     let last = performance.now()

@@ -1,6 +1,6 @@
 /**
- * Transactions on PostgreSQL that enqueue, beside the same ones on the client as its driver gives it, and beside these with
- * the hand-written floor around. Needs a server: `AIRLOCK_TEST_POSTGRES`, or the standard port.
+ * Compares transactions on PostgreSQL that enqueue with transactions on the driver's own client, without and with the
+ * hand-written floor. It needs a server: `AIRLOCK_TEST_POSTGRES`, or the standard port.
  */
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"

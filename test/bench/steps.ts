@@ -1,5 +1,5 @@
 /**
- * How many steps of Effect's run loop things take: unlike times, the same on each machine and in each run.
+ * Counts steps of Effect's run loop. Unlike times, these counts are the same on each machine and in each run.
  */
 import { HttpApp, HttpRouter, HttpServerResponse } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
@@ -26,7 +26,7 @@ const empty = HttpRouter.empty.pipe(HttpRouter.get("/", HttpServerResponse.empty
 
 let steps = 0
 
-/** Counts what any fiber evaluates: each kind of step is a method of the class that fibers have, by its name. */
+/** Counts the steps of all fibers. The class of fibers has one method for each kind of step, named after it. */
 const countSteps = Effect.withFiberRuntime((fiber) => {
   const prototype: Record<string, unknown> = Object.getPrototypeOf(fiber)
   for (const name of Object.getOwnPropertyNames(prototype)) {
@@ -41,7 +41,7 @@ const countSteps = Effect.withFiberRuntime((fiber) => {
   return Effect.void
 })
 
-/** Once to warm up, and once to count. */
+/** Runs a program once to warm up and once to count, and prints the count. */
 const tell = (what: string, run: () => Promise<unknown>) =>
   Effect.promise(async () => {
     await run()

@@ -1,5 +1,5 @@
 /**
- * docs/errors.md is what this test prints: each kind of wrong use, and the error as a user sees it.
+ * This test prints docs/errors.md: each error, and the message that a user sees.
  */
 import { SqlClient } from "@effect/sql"
 import { it } from "@effect/vitest"
@@ -20,7 +20,7 @@ import {
 import { Airlock, AirlockError, AirlockLive, Executor, Policy, Task } from "effect-airlock"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { expect } from "vitest"
-import { withCallersStack } from "../../src/internal/callSite.js"
+import { withCallersStack } from "../../src/internal/support/callSite.js"
 import { layer as decorated, undecorated } from "../support/sqlite.js"
 import { until } from "../support/until.js"
 
@@ -44,15 +44,16 @@ const handled = SendReceipt.toLayer(() => Effect.void).pipe(Layer.provideMerge(A
 const misuses: ReadonlyArray<Misuse> = [
   {
     name: "NoScopeError",
-    what: "An enqueue where no scope is open. The types forbid it, unless `Airlock.unchecked` gave that up.",
+    what:
+      "Code enqueues without a scope. The types forbid this, unless `Airlock.unchecked` has removed the requirement.",
     code: "checkout.pipe(Effect.provide(Airlock.unchecked))",
     program: checkout.pipe(Effect.provide(Airlock.unchecked))
   },
   {
     name: "ScopeClosedError",
     what:
-      "An enqueue in a scope that has settled, mostly from a daemon fiber. It is also logged as an error and counted " +
-      "(`airlock_late_intents`), because nobody waits for a daemon.",
+      "Code enqueues in a scope that has settled, usually in a daemon fiber. The error is also logged and counted " +
+      "(`airlock_late_intents`), because a daemon fiber may fail unnoticed.",
     code: "checkout.pipe(Effect.delay(\"1 second\"), Effect.forkDaemon, Airlock.scoped({ name: \"order\" }))",
     program: Effect.gen(function*() {
       const settled = yield* Deferred.make<void>()
@@ -67,7 +68,9 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "InvalidPayloadError",
-    what: "A payload that does not fit, from code that the compiler did not check. The values are not shown.",
+    what:
+      "Code that the compiler did not check enqueues a payload that does not match its Schema. The error also reports a " +
+      "payload that cannot be encoded, and options that a durable executor cannot store. It does not show the values.",
     code: "Airlock.enqueue(SendReceipt, { orderId: \"1\" } as any)",
     program: Effect.suspend(() => Airlock.enqueue(SendReceipt, { orderId: "1" } as unknown as typeof order)).pipe(
       Airlock.scoped,
@@ -76,13 +79,13 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "PolicyViolation",
-    what: "An enqueue that a policy in force refuses at once.",
+    what: "A policy in force refuses the enqueue.",
     code: "checkout.pipe(Airlock.scoped({ policy: Policy.assertNoEffects }))",
     program: checkout.pipe(Airlock.scoped({ policy: Policy.assertNoEffects }), Effect.provide(handled))
   },
   {
     name: "PolicyEnqueueError",
-    what: "A policy that enqueues.",
+    what: "A policy, or the approval of a plan, enqueues.",
     code: "checkout.pipe(Airlock.scoped({ policy: Policy.make({ name: \"bad\", onEnqueue: () => checkout }) }))",
     program: checkout.pipe(
       Airlock.scoped({
@@ -93,7 +96,9 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "BufferFullError",
-    what: "More intents than a scope may hold: a loop that should be several scopes, or a limit that is too low.",
+    what:
+      "A scope would hold more than `maxIntents` intents (default: 10 000). Use several scopes for a long loop, or raise " +
+      "the limit.",
     code: "Effect.repeatN(checkout, 10).pipe(Airlock.scoped({ name: \"import\", maxIntents: 10 }))",
     program: Effect.repeatN(checkout, 10).pipe(
       Airlock.scoped({ name: "import", maxIntents: 10 }),
@@ -102,14 +107,15 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "PayloadTooLargeError",
-    what: "A payload that is larger than `maxPayloadBytes`, where that is set.",
+    what: "A payload is larger than `maxPayloadBytes`, encoded as JSON. By default there is no limit.",
     code: "checkout.pipe(Airlock.scoped({ maxPayloadBytes: 10 }))",
     program: checkout.pipe(Airlock.scoped({ maxPayloadBytes: 10 }), Effect.provide(handled))
   },
   {
     name: "CascadeTooDeepError",
     what:
-      "Handlers that enqueue tasks whose handlers enqueue, without end. It fails the handler, so it arrives in a `FlushError`.",
+      "Handlers enqueue tasks whose handlers enqueue tasks, and so on, deeper than `maxCascade` (default: 100). The error " +
+      "fails the handler, so it is part of a `FlushError`.",
     code: "SendReceipt.toLayer(() => checkout)",
     program: checkout.pipe(
       Airlock.scoped({ name: "order" }),
@@ -118,7 +124,7 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "NotSerializableError",
-    what: "A closure, where the executor keeps intents outside of the process.",
+    what: "Code enqueues a closure, and the executor stores intents outside of the process.",
     code: "Airlock.enqueueEffect(\"clean up\", effect).pipe(Airlock.scoped({ executor: queue }))",
     program: Effect.suspend(() => Airlock.enqueueEffect("clean up", Effect.void)).pipe(
       Airlock.scoped({ executor: Executor.make({ name: "queue", durable: true, dispatch: () => Effect.succeed([]) }) }),
@@ -127,7 +133,9 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "UnseenTransactionError",
-    what: "An enqueue inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate.",
+    what:
+      "Code enqueues inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate. Or it enqueues " +
+      "into an independent scope inside a transaction.",
     code: "sql.withTransaction(checkout).pipe(Airlock.scoped)",
     program: Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(checkout)).pipe(
       Airlock.scoped,
@@ -136,7 +144,7 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "TransactionEndedError",
-    what: "A statement or savepoint in a transaction that has ended, by a fiber that outlived it.",
+    what: "A fiber that outlived its transaction runs a statement or a savepoint in it.",
     code: "sql.withTransaction(Effect.forkDaemon(Effect.delay(sql.withTransaction(checkout), \"1 second\")))",
     program: Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
@@ -150,7 +158,9 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "SavepointTimeoutError",
-    what: "A savepoint that waits for its turn, while the one that has it waits for its fiber.",
+    what:
+      "A savepoint waits for another savepoint of its transaction to end, and that savepoint waits for the fiber of the " +
+      "first one.",
     code: [
       "sql.withTransaction(Effect.gen(function*() {",
       "  const other = yield* Effect.fork(Effect.zipRight(Deferred.await(opened), sql.withTransaction(checkout)))",
@@ -171,7 +181,7 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "ForeignTransactionError",
-    what: "A client of one database inside a transaction of another one's, on whose connection it would run.",
+    what: "The client of one database is used inside a transaction of another database.",
     code: "sql.withTransaction(checkout.pipe(Effect.zipRight(other`SELECT 1`)))",
     program: Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
@@ -181,13 +191,15 @@ const misuses: ReadonlyArray<Misuse> = [
   },
   {
     name: "UndecoratedClientError",
-    what: "`SqlTransaction.transaction` and its siblings, over a client that `SqlTransaction.layer` does not decorate.",
+    what:
+      "`SqlTransaction.transaction`, `afterRollback` or `rolledBack` is used with a client that `SqlTransaction.layer` does " +
+      "not decorate.",
     code: "SqlTransaction.transaction(checkout)",
     program: SqlTransaction.transaction(checkout).pipe(Effect.provide(undecorated))
   },
   {
     name: "DuplicateTaskError",
-    what: "Two handlers for one task name.",
+    what: "Two handlers are provided for one task name.",
     code: "Layer.merge(SendReceipt.toLayer(handler), SendReceipt.toLayer(other))",
     program: Effect.void.pipe(Effect.provide(
       Layer.merge(SendReceipt.toLayer(() => Effect.void), SendReceipt.toLayer(() => Effect.succeed(1))).pipe(
@@ -198,17 +210,18 @@ const misuses: ReadonlyArray<Misuse> = [
   {
     name: "FlushError",
     what:
-      "No wrong use, but what a caller can act on, in the error channel of `Airlock.scoped`: the body succeeded, and some " +
-      "intents did not leave. `failures` names each of them with its reason (`UnknownTaskError` here: no Layer of " +
-      "`toLayer` was provided), `exit` is the exit of the body.",
+      "This error is in the error channel of `Airlock.scoped`, because a caller can act on it: the body succeeded, and some " +
+      "intents did not leave. `failures` names each of them with its reason, and `exit` is the exit of the body. Here the " +
+      "reason is an `UnknownTaskError`, because no Layer of `toLayer` was provided. " +
+      "[Executors](executors.md#options-of-the-run) lists the reasons.",
     code: "checkout.pipe(Airlock.scoped({ name: \"order\" }), Effect.provide(AirlockLive))",
     program: checkout.pipe(Airlock.scoped({ name: "order" }), Effect.provide(AirlockLive))
   },
   {
     name: "CommitUnknownError",
-    what: "No wrong use either: a connection broke between a COMMIT and its answer. In the error channel of " +
-      "`SqlTransaction.transaction`; a defect of `withTransaction`, whose type has no place for it. [SQL](sql.md) has the " +
-      "table of what was seen.",
+    what: "The connection broke between a COMMIT and its answer. This error is in the error channel of " +
+      "`SqlTransaction.transaction`. It is a defect of `withTransaction`, whose type has no place for it. " +
+      "[SQL](sql.md#broken-connections) has a table of the cases.",
     code: "SqlTransaction.transaction(checkout)",
     program: Effect.fail(
       withCallersStack(new AirlockError.CommitUnknownError({ cause: new Error("the connection was closed") }))
@@ -216,7 +229,10 @@ const misuses: ReadonlyArray<Misuse> = [
   }
 ]
 
-/** What a user sees, without what differs from run to run: the path and name of the caller, and the intent's id. */
+/**
+ * The error as a user sees it. The path and the name of the caller, and the id of the intent, differ from run to run, so they
+ * are replaced.
+ */
 const shown = (cause: Cause.Cause<unknown>) =>
   Cause.pretty(cause)
     .replaceAll(/at (\S+ \(\/[^)]*\)|\/[^\s)]*|\S+ \(file:[^)]*\)|file:[^\s)]*)/g, "at checkout (shop.ts:12:10)")
@@ -234,9 +250,9 @@ it.effect("docs/errors.md shows each error as a user would see it", () =>
         return `## ${name}\n\n${what}\n\n\`\`\`\n${code}\n\`\`\`\n\n\`\`\`text\n${error.trim()}\n\`\`\`\n`
       }))
     const page =
-      `# Errors\n\nEach kind of wrong use, and what it says. They are defects, because no caller could act on ` +
-      `them: the program is to be\nchanged. Each names the task and the place of the call. This page is printed by ` +
-      `\`test/docs/errors.test.ts\`.\n\n${sections.join("\n")}`
+      `# Errors\n\nThis page shows the errors of Airlock, with an example and the message of each. Most of them are defects, ` +
+      `because no caller\ncould act on them: change the program. \`FlushError\` and \`CommitUnknownError\`, at the end, are ` +
+      `typed. \`test/docs/errors.test.ts\`\nprints this page.\n\n${sections.join("\n")}`
     yield* Effect.promise(() =>
       expect(page).toMatchFileSnapshot("../../docs/errors.md")
     )

@@ -1,6 +1,6 @@
 /**
- * docs/http-table.md is what this test prints: each position of the middleware asked with each way in which a request can end,
- * over a socket on Node and as a web handler.
+ * This test prints docs/http-table.md: which intents leave for each position of the middleware and each way in which a
+ * request can end, over a socket on Node and in a web handler.
  */
 import { HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { it } from "@effect/vitest"
@@ -12,11 +12,12 @@ import { type Ask, type Handler, Missing, Moved, type Position, positions } from
 import { layer, Left, note } from "../support/recorder.js"
 
 interface Ending {
-  /** What the client gets. Default: nothing, because it has left. */
+  /** The status that the client gets. Absent if the client has closed the connection. */
   readonly status?: number
-  /** What leaves of the request's own scope, and of the body's. */
+  /** Whether the intents of the request's scope leave. */
   readonly leaves: boolean
-  readonly body?: "leaves" | "gone"
+  /** The intents of the scope of a streamed body. */
+  readonly body?: "leave" | "discarded"
   readonly end: Effect.Effect<
     HttpServerResponse.HttpServerResponse,
     unknown,
@@ -56,22 +57,22 @@ const endings: Record<string, Ending> = {
   "a redirect as defect": { end: Effect.die(HttpServerResponse.empty({ status: 302 })), status: 302, leaves: true },
   "an interruption": { end: Effect.interrupt, status: 503, leaves: false },
   "a timeout": { end: Effect.timeout(Effect.never, "1 millis"), status: 500, leaves: false },
-  "the client leaves": { end: Effect.never, leaves: false },
+  "the client disconnects": { end: Effect.never, leaves: false },
   "a streamed body, to its end": {
     end: streamed(Stream.concat(Stream.make("a", "b"), noteOfBody)),
     status: 200,
     leaves: true,
-    body: "leaves"
+    body: "leave"
   },
   "a streamed body that breaks off": {
     end: streamed(Stream.concat(Stream.concat(Stream.make("a"), noteOfBody), Stream.fail("no"))),
     status: 200,
     leaves: true,
-    body: "gone"
+    body: "discarded"
   }
 }
 
-/** Calls back when the first byte of the answer to a request is about to be sent. */
+/** Calls back before the first byte of a response is sent. */
 const atFirstByte = (request: HttpServerRequest.HttpServerRequest, sent: () => void): void => {
   const response = (request as { readonly response?: ServerResponse }).response
   if (response !== undefined) {
@@ -129,11 +130,11 @@ const cellOf = (host: Position[keyof Position], { end, status }: Ending) =>
     if (status === undefined) {
       yield* Deferred.await(begun)
       client.abort()
-      // What the web handler answers to a request that was aborted, nobody gets.
+      // The web handler answers an aborted request too, but no client gets that response.
       yield* Effect.promise(() => asked)
     }
     const got = yield* Effect.promise(() => asked)
-    // A streamed body goes on where the client cannot see it.
+    // A streamed body can go on after the client has its response.
     yield* Deferred.await(closed)
     const cell: Cell = { status: status === undefined ? undefined : got, left: [...texts], atFirstByte: state }
     return cell
@@ -143,7 +144,7 @@ const quiet = Logger.remove(Logger.defaultLogger)
 
 const expected = ({ body, leaves, status }: Ending): Cell => ({
   status,
-  left: [...(leaves ? ["request"] : []), ...(body === "leaves" ? ["body"] : [])],
+  left: [...(leaves ? ["request"] : []), ...(body === "leave" ? ["body"] : [])],
   atFirstByte: leaves ? "flushed" : "discarded"
 })
 
@@ -160,18 +161,21 @@ it.live("docs/http-table.md shows what leaves, in each position and for each end
           const first = how.status === undefined ? cell.atFirstByte : wanted.atFirstByte
           expect([ending, place, host, cell]).toEqual([ending, place, host, { ...wanted, atFirstByte: first }])
         }
-        cells.push(how.leaves ? "leave" : "gone")
+        cells.push(how.leaves ? "leave" : "discarded")
       }
       rows.push([ending, how.status === undefined ? "nothing" : `${how.status}`, ...cells, how.body ?? ""])
     }
     const header = ["the handler ends in", "the client gets", ...Object.keys(places), "intents of the body"]
     const seen = yield* sights
     const page =
-      `# Requests, by position\n\nPrinted by \`test/docs/http.test.ts\`, from requests over sockets on Node and ` +
-      `through web handlers. Each cell is the same on both.\n\n## What leaves\n\nWherever a scope settled, it had done so ` +
-      `before the first byte was sent.\n\n${tableOf([header, ...rows])}\n## What the middleware sees\n\nWhat ` +
-      `\`shouldFlush\` was given: the status of the response, and whether \`exit\` is a failure. Of two placements, the ` +
-      `inner one comes first.\n\n${tableOf(seen)}`
+      `# Requests, by position\n\nThese tables show what the [HTTP middleware](http.md) does in each position. ` +
+      `\`test/docs/http.test.ts\` prints them from real\nrequests, over sockets on Node and through web handlers. Each cell ` +
+      `holds for both.\n\n## Which intents leave\n\nEvery scope settled before the first byte of its response was ` +
+      `sent.\n\n${
+        tableOf([header, ...rows])
+      }\n## What shouldFlush gets\n\nA cell shows the status of the response that ` +
+      `\`shouldFlush\` got, and whether the exit was a failure. If the middleware\nstands at two positions, the inner one ` +
+      `comes first. A middleware that the request did not pass shows "nothing".\n\n${tableOf(seen)}`
     yield* Effect.promise(() => expect(page).toMatchFileSnapshot("../../docs/http-table.md"))
   }).pipe(Effect.provide([layer(), quiet])), 60_000)
 

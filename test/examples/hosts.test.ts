@@ -1,5 +1,5 @@
 /**
- * The Express and the Fastify example, asked over real sockets.
+ * The examples of Express and Fastify, called over real sockets.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, ManagedRuntime } from "effect"
@@ -10,7 +10,7 @@ import { makeApp as makeExpress } from "../../examples/express.js"
 import { makeApp as makeFastify } from "../../examples/fastify.js"
 import { OutOfStock, type Pay, Stock, Tasks } from "../../examples/orders.js"
 
-/** What a stock does with an item, and who wants to know that it began, and that it was interrupted. */
+/** A stock that fails, dies or hangs for certain items, and reports when it hangs and when it is interrupted. */
 const stockOf = (hooks: { readonly onHang: () => void, readonly onInterrupt: () => void }) =>
   Layer.succeed(Stock, {
     reserve: (item) =>
@@ -39,7 +39,7 @@ const hosts: Record<string, (runtime: Runtime, pay: Pay) => Promise<RequestListe
   }
 }
 
-/** A host that serves on a real port for as long as a test runs. */
+/** Serves a host on a real port while a test runs. */
 const serving = async <A>(
   host: (runtime: Runtime, pay: Pay) => Promise<RequestListener>,
   test: (world: {
@@ -48,12 +48,15 @@ const serving = async <A>(
     /** How many intents had left when the head of each response was written. */
     readonly leftBefore: ReadonlyArray<number>
     readonly reported: ReadonlyArray<string>
+    /** The stock hangs. */
     readonly hangs: Promise<void>
+    /** The stock was interrupted. */
     readonly interrupted: Promise<void>
-    /** The payment of a "slow" order: it has begun; it shall end. */
+    /** The payment of a "slow" order has begun. */
     readonly pays: Promise<void>
+    /** Ends that payment. */
     readonly paid: () => void
-    /** The server has seen that the client of a request has gone. */
+    /** The server has seen that the client closed the connection. */
     readonly closed: Promise<void>
     /** The last handler of an order has run. */
     readonly packed: Promise<string>
@@ -130,7 +133,7 @@ const order = async (url: string, item: string) => {
   return { status: response.status, body: await response.json() as { readonly orderId: number } }
 }
 
-/** Orders, and leaves without an answer when it is told to. */
+/** Sends an order, and gives a function that closes the connection without waiting for the response. */
 const leaving = (url: string, item: string) => {
   const client = request(url, { method: "POST", headers: { "content-type": "application/json" } })
   client.on("error", () => {})
@@ -140,7 +143,7 @@ const leaving = (url: string, item: string) => {
 
 for (const [name, host] of Object.entries(hosts)) {
   describe(name, () => {
-    it("a success lets the intents leave before its answer is sent", () =>
+    it("dispatches the intents of a success before it sends the response", () =>
       serving(host, async ({ left, leftBefore, url }) => {
         const { body, status } = await order(url, "book")
         expect(status).toBe(201)
@@ -151,13 +154,13 @@ for (const [name, host] of Object.entries(hosts)) {
         expect(leftBefore).toEqual([2])
       }))
 
-    it("an intent that could not leave is reported, and the answer stands", () =>
+    it("reports an intent that could not leave, and does not change the response", () =>
       serving(host, async ({ reported, url }) => {
         expect((await order(url, "book")).status).toBe(201)
         expect(reported).toEqual(["not all intents left"])
       }, AirlockTest.failsAt(1)))
 
-    it("a 409, a defect, a Promise that is rejected and a request that cannot be read discard them, and the next one is clean", () =>
+    it("discards the intents of a 409, a defect, a rejected Promise and an unreadable request, and serves the next request", () =>
       serving(host, async ({ left, url }) => {
         expect(await order(url, "unicorn")).toEqual({ status: 409, body: { outOfStock: "unicorn" } })
         expect((await order(url, "bug")).status).toBe(500)
@@ -174,7 +177,7 @@ for (const [name, host] of Object.entries(hosts)) {
         expect(left()[0]).toBe(`SendReceipt {"orderId":${body.orderId}}`)
       }))
 
-    it("a client that leaves interrupts the Effect that its handler runs, and the intents are gone", () =>
+    it("interrupts the Effect of a handler whose client closes the connection, and discards the intents", () =>
       serving(host, async ({ hangs, interrupted, left, url }) => {
         const leave = leaving(url, "hang")
         await hangs
@@ -184,7 +187,7 @@ for (const [name, host] of Object.entries(hosts)) {
         expect(left().length).toBe(2)
       }))
 
-    it("a client that leaves while its handler awaits a Promise takes the intents along, those after it too", () =>
+    it("discards the intents enqueued before and after the client closes the connection while the handler awaits a Promise", () =>
       serving(host, async ({ closed, left, paid, pays, url }) => {
         const leave = leaving(url, "slow")
         await pays
@@ -198,7 +201,7 @@ for (const [name, host] of Object.entries(hosts)) {
         ])
       }))
 
-    it("a client that leaves while the intents leave changes nothing", async () => {
+    it("finishes the dispatch if the client closes the connection meanwhile", async () => {
       let onDispatch = () => {}
       let release = () => {}
       const dispatching = new Promise<void>((resolve) => onDispatch = resolve)
@@ -222,7 +225,7 @@ for (const [name, host] of Object.entries(hosts)) {
       }, slow)
     })
 
-    it("a hundred requests at once never mix", () =>
+    it("never mixes the intents of 100 concurrent requests", () =>
       serving(host, async ({ left, url }) => {
         const answers = await Promise.all(
           Array.from({ length: 100 }, (_, index) => order(url, index % 2 === 0 ? "book" : "unicorn"))

@@ -23,11 +23,14 @@ const mailer = (sent: Array<string>) =>
     })
   )
 
+const sentence = (host: string) =>
+  `${host} dispatches the receipt of an order that succeeds, and discards that of an order that fails`
+
 const servers = { server: Server.Server, "layer-router": LayerRouter.Server, api: Api.Server }
 
-describe("each host lets the receipt out, and not that of an order that fails", () => {
+describe("an example of a host", () => {
   for (const [name, server] of Object.entries(servers)) {
-    it.scopedLive(name, () => {
+    it.scopedLive(sentence(name), () => {
       const sent: Array<string> = []
       return Effect.gen(function*() {
         const base = yield* serving(server)
@@ -40,7 +43,7 @@ describe("each host lets the receipt out, and not that of an order that fails", 
     })
   }
 
-  it("hono", async () => {
+  it(sentence("hono"), async () => {
     const sent: Array<string> = []
     const { app, dispose } = HonoHost.make(Layer.provideMerge(mailer(sent), quiet))
     expect(await (await app.request("/health")).text()).toBe("well")
@@ -51,7 +54,7 @@ describe("each host lets the receipt out, and not that of an order that fails", 
     await dispose()
   })
 
-  it.scopedLive("rpc", () => {
+  it.scopedLive(sentence("rpc"), () => {
     const sent: Array<string> = []
     return Effect.gen(function*() {
       const base = yield* serving(RpcHost.Server)

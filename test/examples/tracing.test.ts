@@ -3,7 +3,7 @@ import { execFile } from "node:child_process"
 import { readFile } from "node:fs/promises"
 import { promisify } from "node:util"
 
-it("the example of tracing prints the trace that the docs show", async () => {
+it("the example of tracing prints the trace that docs/observability.md shows", async () => {
   const { stdout } = await promisify(execFile)("node", ["node_modules/tsx/dist/cli.mjs", "examples/tracing.ts"])
   const docs = await readFile("docs/observability.md", "utf8")
   expect(stdout).toContain("airlock.task -> checkout")

@@ -1,6 +1,5 @@
 /**
- * What a connection does: it stays open, carries requests that do not wait for each other, becomes a web socket, or is
- * closed by a server that stops.
+ * Requests and their connections: keep-alive, pipelining, HEAD and OPTIONS, web sockets, and a server that closes.
  */
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse, Socket } from "@effect/platform"
 import { NodeSocket } from "@effect/platform-node"
@@ -16,7 +15,7 @@ type Router = HttpRouter.HttpRouter<unknown, Airlock.Airlock | AirlockScope>
 
 const quiet = Logger.remove(Logger.defaultLogger)
 
-/** Sends requests over one connection, and gives the statuses of all that came back until the last one was answered. */
+/** Sends requests over one connection, and gives the status of each response. */
 const exchange = (base: string, text: ReadonlyArray<string>, atOnce: boolean) =>
   Effect.async<ReadonlyArray<string>, Error>((resume) => {
     const { hostname, port } = new URL(base)
@@ -45,7 +44,7 @@ const exchange = (base: string, text: ReadonlyArray<string>, atOnce: boolean) =>
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
 
-it.scopedLive("requests that share a connection, one after the other, each settle once and are answered once", () =>
+it.scopedLive("requests on one connection each settle once and get one response", () =>
   Effect.gen(function*() {
     const router: Router = HttpRouter.empty.pipe(
       HttpRouter.get(
@@ -61,7 +60,7 @@ it.scopedLive("requests that share a connection, one after the other, each settl
     expect(yield* left).toEqual(["1", "2"])
   }).pipe(Effect.provide([layer(), quiet])))
 
-it.scopedLive("of requests that are sent at once, a later one settles while an earlier one still runs", () =>
+it.scopedLive("a pipelined request settles while an earlier one still runs", () =>
   Effect.gen(function*() {
     const second = yield* Deferred.make<void>()
     const router: Router = HttpRouter.empty.pipe(
@@ -82,7 +81,7 @@ it.scopedLive("of requests that are sent at once, a later one settles while an e
     expect(yield* left).toEqual(["second"])
   }).pipe(Effect.provide([layer(), quiet])))
 
-it.scopedLive("a HEAD request settles as its GET does, and runs no streamed body", () =>
+it.scopedLive("a HEAD request settles as the GET does, and runs no streamed body", () =>
   Effect.gen(function*() {
     const router: Router = HttpRouter.empty.pipe(
       HttpRouter.get(
@@ -101,7 +100,7 @@ it.scopedLive("a HEAD request settles as its GET does, and runs no streamed body
     expect(yield* left).toEqual(["head"])
   }).pipe(Effect.provide([layer(), quiet])))
 
-it.scopedLive("an OPTIONS request that cors answers has an empty scope; cors outside or inside changes nothing else", () =>
+it.scopedLive("an OPTIONS request that cors answers enqueues nothing, with cors outside or inside the middleware", () =>
   Effect.gen(function*() {
     const cors = HttpMiddleware.cors({ allowedOrigins: ["http://a"] })
     const router: Router = HttpRouter.empty.pipe(
@@ -122,7 +121,7 @@ it.scopedLive("an OPTIONS request that cors answers has an empty scope; cors out
     expect(yield* left).toEqual(["get", "get"])
   }).pipe(Effect.provide([layer(), quiet])))
 
-it.scopedLive("a web socket's scope is open as long as the socket; a message has one of its own", () =>
+it.scopedLive("a web socket's scope settles when the socket closes, and an independent scope settles for each message", () =>
   Effect.gen(function*() {
     const heard = yield* Deferred.make<void>()
     const closed = yield* Deferred.make<void>()
@@ -130,7 +129,7 @@ it.scopedLive("a web socket's scope is open as long as the socket; a message has
       HttpRouter.get(
         "/",
         Effect.gen(function*() {
-          // It runs when the request's own scope has settled, before that of Effect.
+          // The request's scope settles before the finalizers of its Effect Scope run.
           yield* Effect.addFinalizer(() => Deferred.succeed(closed, void 0))
           yield* note("connection")
           const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
@@ -160,7 +159,7 @@ it.scopedLive("a web socket's scope is open as long as the socket; a message has
     expect(yield* left).toEqual(["message", "connection"])
   }).pipe(Effect.provide([layer(), quiet])))
 
-it.scopedLive("a server that is closed lets running requests end, and their intents leave", () =>
+it.scopedLive("a server that closes lets running requests end, and their intents leave", () =>
   Effect.gen(function*() {
     const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
     const router: Router = HttpRouter.empty.pipe(
@@ -184,7 +183,7 @@ it.scopedLive("a server that is closed lets running requests end, and their inte
     expect(yield* left).toEqual(["late"])
   }).pipe(Effect.provide([layer(), quiet])))
 
-it.scopedLive("a client that leaves while its intents are on their way stops nothing", () =>
+it.scopedLive("a client that closes the connection during the dispatch does not stop it", () =>
   Effect.gen(function*() {
     const [dispatching, go, done] = yield* Effect.all([
       Deferred.make<void>(),

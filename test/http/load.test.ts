@@ -1,5 +1,5 @@
 /**
- * Many requests: none sees another's intents, and nothing of them stays behind.
+ * Many requests: none sees another's intents, and they leak neither memory nor fibers.
  */
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { expect, it } from "@effect/vitest"
@@ -17,14 +17,14 @@ type Router = HttpRouter.HttpRouter<unknown, Airlock.Airlock | AirlockScope>
 
 const quiet = Logger.remove(Logger.defaultLogger)
 
-/** The same numbers in each run. */
+/** Pseudo-random numbers between 0 and 1, the same in each run. */
 const randomly = (seed: number) => () => {
   seed = (seed * 1_664_525 + 1_013_904_223) % 2 ** 32
   return seed / 2 ** 32
 }
 
 it.scopedLive(
-  "1 000 requests at once, with delays, nested scopes and forked fibers, see only their own intents",
+  "1 000 concurrent requests with delays, nested scopes and forked fibers see only their own intents",
   () =>
     Effect.gen(function*() {
       const random = randomly(1)
@@ -80,7 +80,7 @@ const collect = (): number => {
 }
 
 it.scopedLive(
-  "20 000 requests, aborted and failed ones among them, leave no memory and no fibers behind",
+  "20 000 requests, some of them aborted or failed, leak no memory and no fibers",
   () =>
     Effect.gen(function*() {
       const enqueue = Airlock.enqueue(Noop, { n: 1 })
@@ -95,7 +95,7 @@ it.scopedLive(
           Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ source }) =>
             Effect.zipRight(
               enqueue,
-              // What a client that leaves does to the server's socket.
+              // This is what a client that closes the connection does to the server's socket.
               Effect.zipRight(Effect.sync(() => (source as IncomingMessage).socket.destroy()), Effect.never)
             ))
         )

@@ -1,4 +1,4 @@
-/** The program as an Effect: each step by the operators that a user would write it with. */
+/** Turns a program into an Effect. Each step uses the operators that a user would write. */
 import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import type { AirlockScope } from "effect-airlock"
 import { Airlock, Policy } from "effect-airlock"
@@ -75,7 +75,7 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
           Effect.forkDaemon,
           Effect.tap((fiber) => Effect.sync(() => run.daemons.push(fiber))),
           Effect.zipLeft(Deferred.await(done)),
-          // One that failed has ended before its scope goes on.
+          // A daemon that failed must have ended before its scope goes on.
           Effect.zipLeft(Effect.repeatN(Effect.yieldNow(), 3))
         ))
     case "Stream":
@@ -87,12 +87,15 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
   }
 }
 
-/** A daemon that is interrupted is another case than one that fails: the steps draw the second. */
+/**
+ * Turns a defect or an interruption into a failure: what a daemon or worker enqueues is decided differently if it is
+ * interrupted.
+ */
 const plainly = (self: Interpreted): Interpreted => Effect.catchAllCause(self, () => Effect.fail("no"))
 
 /**
- * Children for fibers side by side, each of which runs its block when the one before has, and ends when all have: so that
- * the order of what they enqueue is known, and no failure cuts a sibling short.
+ * Effects for concurrent fibers. Each runs its block after the one before it, and ends when all have run: so the order
+ * of their intents is known, and no failure interrupts a sibling.
  */
 const inTurn = (blocks: ReadonlyArray<Block>, run: Run) =>
   Effect.gen(function*() {
@@ -103,7 +106,7 @@ const inTurn = (blocks: ReadonlyArray<Block>, run: Run) =>
         Effect.zipRight(Effect.exit(plainly(interpret(block, run)))),
         Effect.zipLeft(Deferred.succeed(gates[index + 1]!, void 0)),
         Effect.zipLeft(Deferred.await(gates[blocks.length]!)),
-        // One that fails has its siblings interrupted: those that succeeded have ended by then.
+        // A failure interrupts the siblings, so those that succeed must have ended before.
         Effect.tap((exit) => Exit.isFailure(exit) ? Effect.repeatN(Effect.yieldNow(), 50) : Effect.void),
         Effect.flatten
       )

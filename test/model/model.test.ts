@@ -1,8 +1,8 @@
 /**
- * Programs of nested scopes, policies, failures, races, forks, daemons and streams, drawn at random: what leaves is what the
- * reference says, in its order, and the program succeeds where the reference does.
+ * Random programs of nested scopes, policies, failures, races, forks, daemons and streams. The same intents must leave
+ * as in the reference, in the same order, and each program must succeed or fail as the reference does.
  *
- * `npm run test:model` draws 100 000; the seed is printed, and `AIRLOCK_MODEL_SEED` repeats it.
+ * `npm run test:model` runs 100 000 programs. It prints the seed, and `AIRLOCK_MODEL_SEED` repeats a run.
  */
 import { expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Logger, LogLevel } from "effect"
@@ -30,7 +30,7 @@ const actual = async (block: Block) => {
   return { left, ok: Exit.isSuccess(exit) }
 }
 
-it(`the model holds for ${runs} programs, seed ${seed}`, async () => {
+it(`${runs} random programs dispatch what the reference does, seed ${seed}`, async () => {
   console.log(`model: ${runs} programs, seed ${seed}`)
   await fc.assert(
     fc.asyncProperty(program, async (block) => {

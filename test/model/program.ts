@@ -1,5 +1,5 @@
 /**
- * The programs that the model test draws: everything that can come between an enqueue and its leaving, in one process.
+ * The random programs of the model test: everything that can happen between an enqueue and its dispatch in one process.
  */
 import * as fc from "effect/FastCheck"
 
@@ -8,28 +8,28 @@ export type PolicyKind = "none" | "dropAll" | "dropOdd" | "limit"
 export type Step =
   | { readonly _tag: "Enqueue", readonly fails: boolean }
   | { readonly _tag: "End", readonly how: "fail" | "die" | "interrupt" }
-  /** A failure in it is recovered in the same fiber. */
+  /** Recovers a failure of its block in the same fiber. */
   | { readonly _tag: "Recover", readonly block: Block }
   | { readonly _tag: "Region", readonly policy: PolicyKind, readonly block: Block }
   | {
     readonly _tag: "Scope"
     readonly policy: PolicyKind
     readonly independent: boolean
-    /** `shouldFlush` says yes to every exit. */
+    /** `shouldFlush` is true for every exit. */
     readonly always: boolean
-    /** `beforeDescendantFlushes` lets everything go on. */
+    /** `beforeDescendantFlushes` lets every intent leave early. */
     readonly eager: boolean
     readonly block: Block
   }
-  /** It loses a race, having run. */
+  /** Runs its block, and then loses a race. */
   | { readonly _tag: "Lose", readonly block: Block }
   | { readonly _tag: "ForkJoin", readonly block: Block }
   | { readonly _tag: "ForkAwait", readonly block: Block }
-  /** Concurrently, one child each. */
+  /** Runs its blocks in concurrent children, one for each block. */
   | { readonly _tag: "All", readonly blocks: ReadonlyArray<Block> }
-  /** A daemon that has run it and then goes on for ever. */
+  /** Runs its block in a daemon that then never ends. */
   | { readonly _tag: "Daemon", readonly block: Block }
-  /** Workers of a concurrent stream, one each. */
+  /** Runs its blocks in the workers of a concurrent stream, one for each block. */
   | { readonly _tag: "Stream", readonly blocks: ReadonlyArray<Block> }
 
 export type Block = ReadonlyArray<Step>

@@ -1,6 +1,6 @@
 /**
- * The reference: what must leave, and in which order, said without fibers, Effects or buffers of ours. A page long, so that
- * one can see that it is right.
+ * The reference: which intents must leave, and in which order, computed without fibers, without Effects and without the
+ * library's code. It is short, so that a reader can check it.
  */
 import type { Block, PolicyKind } from "./program.js"
 
@@ -9,7 +9,7 @@ interface Policy {
   readonly local: boolean
 }
 
-/** A fiber: it, and those that forked it, must let their intents live. */
+/** A fiber. Its intents leave if neither it nor a fiber that forked it is lost. */
 interface Branch {
   readonly parent: Branch | undefined
   lost: boolean
@@ -36,12 +36,12 @@ interface Place {
 
 const lives = (branch: Branch | undefined): boolean => branch === undefined || (!branch.lost && lives(branch.parent))
 
-/** What must leave of a program in an outermost scope, and whether the program succeeds. */
+/** The intents that must leave when a program runs in an outermost scope, and whether the program succeeds. */
 export const expected = (program: Block): { readonly left: ReadonlyArray<number>, readonly ok: boolean } => {
   const left: Array<number> = []
   let ids = 0
 
-  /** The policies are asked in order, with what they remember; what they let through leaves, or its handler fails. */
+  /** Evaluates the policies in order, with their state. An intent that they allow leaves, and its handler may fail. */
   const dispatch = (intents: ReadonlyArray<Intent>): boolean => {
     const asked = new Map<Policy, number>()
     let ok = true
@@ -88,7 +88,7 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
     return dispatch(kept) && ok
   }
 
-  /** Runs a child fiber, which fails by itself or is lost for other reasons, and gives whether it succeeded. */
+  /** Runs a child fiber, which is lost if it fails or if `lost` says so. Gives whether its block succeeded. */
   const child = (block: Block, place: Place, lost = false): boolean => {
     const branch: Branch = { parent: place.branch, lost }
     const ok = run(block, { ...place, branch })
@@ -138,7 +138,8 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
           break
         case "All":
         case "Stream": {
-          // A stream runs in a fiber of its own, which fails with its workers; so what the others did is undone too.
+          // A Stream runs in a fiber of its own, which fails if a worker fails. So the intents of all workers are
+          // discarded.
           const branch: Branch = step._tag === "All" ? place.branch : { parent: place.branch, lost: false }
           const ok = !step.blocks.map((block) => child(block, { ...place, branch })).includes(false)
           if (!ok) {

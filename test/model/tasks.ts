@@ -3,7 +3,7 @@ import { Airlock, Task } from "effect-airlock"
 
 export const Count = Task.make("Count", { payload: { id: Schema.Number, fails: Schema.Boolean } })
 
-/** An Airlock whose handler writes down what left, and then fails where it is to. */
+/** An Airlock with a handler that records each intent, and then fails if the payload says so. */
 export const counting = (left: Array<number>) =>
   Count.toLayer(({ fails, id }) =>
     Effect.suspend(() => {

@@ -1,5 +1,5 @@
 /**
- * Code that knows nothing of Airlock: a repository, resolvers, drizzle and kysely, over the decorated client.
+ * Code that does not use Airlock, over the decorated client: a repository, resolvers, drizzle, kysely and streams.
  */
 import { SqlClient } from "@effect/sql"
 import * as MysqlDrizzle from "@effect/sql-drizzle/Mysql"
@@ -27,7 +27,7 @@ interface Tables {
   readonly orders: { readonly name: string }
 }
 
-// Drizzle types its tables twice, for ESM and CommonJS, and sql-drizzle sees the other ones.
+// Drizzle has types for ESM and for CommonJS. sql-drizzle uses those that this file does not get, hence the casts.
 const drizzle = {
   SQLite: Effect.map(SqliteDrizzle.make(), (db) => {
     const table = sqliteCore.sqliteTable("orders", { name: sqliteCore.text("name") })
@@ -52,11 +52,11 @@ const kysely = {
 onEachDatabase((database) => {
   const layer = decorated(database)
 
-  describe("a transaction that goes on in another fiber, for its requests are batched", () => {
-    it.scoped("is left in that one", () =>
+  describe("a transaction that Effect continues in another fiber to batch its requests", () => {
+    it.scoped("ends in that other fiber, and later transactions are separate", () =>
       Effect.gen(function*() {
         const order = (name: string) => Effect.zipRight(insertOrder(name), note(name))
-        // Where there is but one connection, a second transaction would wait for the first.
+        // SQLite has one connection: a second transaction would wait for the first.
         const ids = database.name === "SQLite" ? [1] : [1, 2]
         yield* batched(ids, (id) =>
           Effect.zipRight(
@@ -69,8 +69,8 @@ onEachDatabase((database) => {
       }).pipe(unscoped, Effect.provide(layer)))
   })
 
-  /** A way to insert: its rows and the intents beside them share their fate. */
-  const holds = <E, R>(insert: (name: string) => Effect.Effect<unknown, E, R>) =>
+  /** Checks for a way to insert rows that rows and intents are committed or discarded together. */
+  const rowsAndIntentsAgree = <E, R>(insert: (name: string) => Effect.Effect<unknown, E, R>) =>
     Effect.gen(function*() {
       const order = (name: string) => Effect.zipRight(insert(name), note(name))
       yield* Effect.ignore(transaction(Effect.zipRight(order("a"), Effect.fail("no"))))
@@ -93,13 +93,13 @@ onEachDatabase((database) => {
         return yield* orders
       }).pipe(Effect.provide(Shop.Default.pipe(Layer.provideMerge(client as typeof layer))))
 
-    it.effect("does the same with the layer as without it", () =>
+    it.effect("behaves the same with SqlTransaction.layer as without it", () =>
       Effect.gen(function*() {
         expect(yield* story(undecorated(database))).toEqual(["a", "b", "d", "e"])
         expect(yield* story(layer)).toEqual(["a", "b", "d", "e"])
       }))
 
-    it.scoped("gives what its callers enqueue in its transactions the fate of their rows", () =>
+    it.scoped("dispatches what its callers enqueue in its transactions only if these commit", () =>
       Effect.gen(function*() {
         const shop = yield* Shop
         yield* Effect.ignore(shop.place(["a", ""], note))
@@ -112,7 +112,7 @@ onEachDatabase((database) => {
       }).pipe(unscoped, Effect.provide(Shop.Default), Effect.provide(layer)))
   })
 
-  it.scoped("resolvers batch inside a transaction", () =>
+  it.scoped("resolvers batch their requests inside a transaction", () =>
     Effect.gen(function*() {
       const shop = yield* Shop
       yield* Effect.ignore(
@@ -123,12 +123,12 @@ onEachDatabase((database) => {
     }).pipe(unscoped, Effect.provide(Shop.Default), Effect.provide(layer)))
 
   it.scoped("drizzle runs on the transaction", () =>
-    Effect.flatMap(drizzle[database.name], holds).pipe(unscoped, Effect.provide(layer)))
+    Effect.flatMap(drizzle[database.name], rowsAndIntentsAgree).pipe(unscoped, Effect.provide(layer)))
 
   it.scoped("kysely runs on the transaction, and its withTransaction is a scope", () =>
     Effect.gen(function*() {
       const db = yield* kysely[database.name]
-      yield* holds((name) => db.insertInto("orders").values({ name }))
+      yield* rowsAndIntentsAgree((name) => db.insertInto("orders").values({ name }))
       const order = Effect.zipRight(db.insertInto("orders").values({ name: "e" }), note("e"))
       yield* Effect.ignore(db.withTransaction(Effect.zipRight(order, Effect.fail("no"))))
       yield* db.withTransaction(order)

@@ -1,6 +1,6 @@
 /**
- * The table of outcomes in docs/sql.md is what this test saw: at each step of a transaction on a real server its connection
- * is broken, by a proxy or by the server, and then the rows are looked at.
+ * This test prints the table of outcomes in docs/sql.md: at each step of a transaction on a real server a proxy or the
+ * server breaks the connection, and then the test looks at the rows.
  */
 import { SqlClient } from "@effect/sql"
 import { expect, it } from "@effect/vitest"
@@ -29,7 +29,7 @@ const cutting = (cut: Cut, self: Effect.Effect<unknown, unknown, SqlClient.SqlCl
 
 const committing = SqlTransaction.transaction(order)
 
-/** The server ends the connection, and the table of its connections says that it has. */
+/** Makes the server end this connection, and waits until the server no longer lists it. */
 const killed = (admin: Parameters<Program>[1]) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
@@ -122,7 +122,7 @@ const outcomeOf = (database: Database, url: URL, program: Program) =>
       const outcome = `${shown(exit)}, ${rows.includes("a") ? "row" : "no row"}, ${
         (yield* left).length > 0 ? "intent left" : "no intent"
       }`
-      // The pool has a good connection again.
+      // The pool must have a working connection again.
       yield* SqlTransaction.transaction(insertOrder("after"))
       expect(yield* Effect.provide(orders, direct)).toContain("after")
       return outcome
@@ -132,7 +132,7 @@ const outcomeOf = (database: Database, url: URL, program: Program) =>
 const seen = new Map<string, Map<string, string>>()
 
 onEachServer((database, { url }) => {
-  it.effect("whatever breaks a connection, what leaves has its row", () =>
+  it.effect("no intent leaves without its row, wherever the connection breaks", () =>
     Effect.gen(function*() {
       const outcomes = new Map<string, string>()
       for (const [step, program] of steps) {
@@ -164,8 +164,8 @@ const writesTheTable = async () => {
   ).toMatchFileSnapshot("../../docs/sql.md")
 }
 
-describeOn(postgres, "The docs", () => {
-  describeOn(mysql, "of both servers", () => {
-    it("have the table of what was seen", writesTheTable)
+describeOn(postgres, "docs/sql.md", () => {
+  describeOn(mysql, "with both servers", () => {
+    it("has the table of outcomes that the tests saw", writesTheTable)
   })
 })

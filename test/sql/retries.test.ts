@@ -1,6 +1,6 @@
 /**
- * Transactions that the database gives up, and that are run again: the failed attempt's intents are gone, the successful
- * one's leave once.
+ * Transactions that the database rolls back, and retries of them: the failed attempt's intents are discarded, those of
+ * the successful attempt leave once.
  */
 import { SqlClient, SqlError } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
@@ -18,7 +18,7 @@ const unscoped = Effect.provide(Airlock.unchecked)
 
 const isSqlError = (error: unknown) => error instanceof SqlError.SqlError
 
-/** Two fibers, each of which has come as far as the other before it goes on, the first time. */
+/** A meeting point for two fibers: each waits until the other has arrived. */
 const meeting = Effect.map(Effect.all([Deferred.make<void>(), Deferred.make<void>()]), ([a, b]) => ({
   a: Effect.zipRight(Deferred.succeed(a, void 0), Deferred.await(b)),
   b: Effect.zipRight(Deferred.succeed(b, void 0), Deferred.await(a))
@@ -30,8 +30,8 @@ const rename = (from: string, to: string) =>
 onEachDatabase((database) => {
   const layer = decorated(database)
 
-  describe("a transaction that is run again", () => {
-    it.scoped("leaves what the attempt enqueued that succeeded, once", () =>
+  describe("a transaction that is retried", () => {
+    it.scoped("dispatches only the intents of the successful attempt, once", () =>
       Effect.gen(function*() {
         let attempts = 0
         yield* transaction(Effect.suspend(() => {
@@ -67,7 +67,7 @@ onEachDatabase((database) => {
           return [contender("a", a, "one", "two"), contender("b", b, "two", "one")] as const
         })
 
-      it.scoped("fails one with a SqlError, which runs again", () =>
+      it.scoped("fails one transaction with a SqlError, and a retry succeeds", () =>
         Effect.gen(function*() {
           const contenders = yield* deadlock((self) => self)
           let retries = 0
@@ -80,7 +80,7 @@ onEachDatabase((database) => {
               ),
             { concurrency: 2 }
           )
-          // More than one, if it was quick enough to meet the other in the same place again.
+          // There can be several retries: the two transactions may deadlock again.
           expect(retries).toBeGreaterThan(0)
           expect(yield* outcome).toEqual({
             rows: ["a", "a more", "b", "b more", "one", "two"],
@@ -89,7 +89,7 @@ onEachDatabase((database) => {
         }).pipe(Effect.provide(layer)), 20_000)
 
       it.scoped(
-        "whose error is caught spoils what follows: nothing of it is committed, or leaves",
+        "whose error is caught commits no row of its transaction, and dispatches none of its intents",
         () =>
           Effect.gen(function*() {
             const contenders = yield* deadlock((self) => Effect.ignore(self))
@@ -105,7 +105,7 @@ onEachDatabase((database) => {
   }
 
   if (database.name === "MySQL") {
-    it.scoped("a lock that is waited for too long undoes its statement only, and the transaction can go on", () =>
+    it.scoped("a lock wait timeout undoes only its statement, and the transaction can go on", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         const lock = sql`SELECT name FROM orders WHERE name = 'one' FOR UPDATE`
@@ -126,7 +126,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a", "b", "one"], left: ["a", "b"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("a statement that commits by itself commits what came before it, and what leaves has its row", () =>
+    it.scoped("a statement that commits implicitly keeps the rows before it, and every intent that leaves has its row", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         yield* transaction(Effect.all([order("a"), sql`CREATE TABLE other (id INTEGER)`, order("b")]))
@@ -147,7 +147,7 @@ onEachDatabase((database) => {
   }
 
   if (database.name === "SQLite") {
-    it.scoped("a transaction that SQLite rolled back by itself takes nothing more, and fails with a SqlError", () =>
+    it.scoped("a transaction that SQLite has rolled back refuses further statements, and fails with a SqlError", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         yield* insertOrder("dup")
@@ -168,7 +168,7 @@ onEachDatabase((database) => {
       (sql) => sql`SET TRANSACTION ISOLATION LEVEL SERIALIZABLE`
     )
 
-    it.scoped("a serialization failure at COMMIT is a SqlError, which runs again", () =>
+    it.scoped("a serialization failure at COMMIT is a SqlError, and a retry succeeds", () =>
       Effect.gen(function*() {
         const read = yield* Deferred.make<void>()
         const states: Array<unknown> = []
@@ -179,7 +179,7 @@ onEachDatabase((database) => {
             yield* insertOrder(`${name} after ${rows.length}`)
             yield* note(`${name} after ${rows.length}`)
           })
-        // Each counts before the other has committed: one of the two counts is wrong, that of the one which commits last.
+        // Each counts before the other has committed. So one count is wrong: that of the transaction that commits last.
         const winner = yield* Effect.fork(
           transaction(Effect.zipRight(Deferred.await(read), count("b")))
         )
@@ -195,7 +195,7 @@ onEachDatabase((database) => {
         expect(rows.map((name) => name.slice(-1)).sort()).toEqual(["0", "1"])
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("a transaction that only reads lets its intents leave, and refuses to write", () =>
+    it.scoped("a read-only transaction dispatches its intents, and refuses to write", () =>
       Effect.gen(function*() {
         const readOnly = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SET TRANSACTION READ ONLY`)
         yield* transaction(Effect.all([readOnly, orders, note("a")]))
@@ -204,7 +204,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: [], left: ["a"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("what is refused at COMMIT by a deferred trigger is a SqlError too", () =>
+    it.scoped("a COMMIT that a deferred trigger refuses fails with a SqlError", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         yield* sql`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS

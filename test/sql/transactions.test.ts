@@ -1,10 +1,11 @@
 /**
- * What a transaction's own forms give, and what becomes of statements, savepoints and fibers where things go wrong.
+ * `SqlTransaction.transaction`, `afterCommit`, `afterRollback` and `rolledBack`; and failed statements, concurrent
+ * savepoints, late fibers and second clients.
  */
 import { SqlClient, SqlError } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, TestClock, Tracer } from "effect"
-import { Airlock, AirlockTest, Executor } from "effect-airlock"
+import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, LogLevel, Option, TestClock, Tracer } from "effect"
+import { Airlock, AirlockTest, Executor, Policy, type ScopeView } from "effect-airlock"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import {
   decorated,
@@ -27,7 +28,7 @@ const unscoped = Effect.provide(Airlock.unchecked)
 
 const quiet = Effect.provide(Logger.remove(Logger.defaultLogger))
 
-/** Waits until so many fibers more than now wait for their turn: each has a timer. */
+/** Waits until `n` more fibers than now wait for the savepoint semaphore. Each of them has a timer. */
 const waiting = (n: number) =>
   Effect.map(
     TestClock.sleeps(),
@@ -38,7 +39,7 @@ onEachDatabase((database) => {
   const layer = decorated(database)
 
   describe("SqlTransaction.transaction", () => {
-    it.scoped("is a scope, and a savepoint inside another one", () =>
+    it.scoped("is a scope, and a savepoint inside another transaction", () =>
       Effect.gen(function*() {
         yield* SqlTransaction.transaction(Effect.gen(function*() {
           yield* order("a")
@@ -48,14 +49,14 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scoped("fails with a FlushError where an intent could not leave, and the rows stay", () =>
+    it.scoped("fails with a FlushError if an intent cannot leave, and the rows stay", () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(SqlTransaction.transaction(Effect.zipRight(order("fail"), order("a"))))
         expect(error).toMatchObject({ _tag: "FlushError", failures: [{ task: "Note" }] })
         expect(yield* outcome).toEqual({ rows: ["a", "fail"], left: ["a"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scoped("as a savepoint fails with a FlushError where the transaction cannot take its intents, and is undone", () =>
+    it.scoped("is rolled back as a savepoint, with a FlushError, if the transaction has no room for its intents", () =>
       Effect.gen(function*() {
         const error = yield* SqlTransaction.transaction(Effect.gen(function*() {
           yield* order("a")
@@ -67,8 +68,8 @@ onEachDatabase((database) => {
       }).pipe(Effect.provide(decorated(database, {}, { maxIntents: 2 }))))
   })
 
-  describe("afterCommit", () => {
-    it.scoped("runs after the commit, in order, and robustly", () =>
+  describe("SqlTransaction.afterCommit", () => {
+    it.scoped("runs its Effect after the commit, in order, although others fail", () =>
       Effect.gen(function*() {
         const seen: Array<string> = []
         const say = (text: string) => SqlTransaction.afterCommit(Effect.sync(() => seen.push(text)))
@@ -86,7 +87,7 @@ onEachDatabase((database) => {
         expect(seen).toEqual(["first", "a"])
       }).pipe(unscoped, quiet, Effect.provide(layer)))
 
-    it.scoped("outside of a transaction runs when the scope settles", () =>
+    it.scoped("runs its Effect when the scope settles if there is no transaction", () =>
       Effect.gen(function*() {
         const seen: Array<string> = []
         const say = (text: string) => SqlTransaction.afterCommit(Effect.sync(() => seen.push(text)))
@@ -97,8 +98,8 @@ onEachDatabase((database) => {
       }).pipe(Effect.provide(layer)))
   })
 
-  describe("afterRollback", () => {
-    it.scoped("runs for what was rolled back, when the outermost transaction has ended", () =>
+  describe("SqlTransaction.afterRollback", () => {
+    it.scoped("runs its Effect for a transaction or savepoint that was rolled back, after the outermost transaction has ended", () =>
       Effect.gen(function*() {
         const seen: Array<string> = []
         const undo = (name: string) =>
@@ -120,7 +121,7 @@ onEachDatabase((database) => {
         expect(seen.slice(2)).toEqual(["interrupted a", "savepoint a"])
       }).pipe(quiet, Effect.provide(layer)))
 
-    it.scoped("never runs without a transaction", () =>
+    it.scoped("never runs its Effect without a transaction", () =>
       Effect.gen(function*() {
         const seen: Array<string> = []
         yield* Effect.exit(
@@ -139,7 +140,7 @@ onEachDatabase((database) => {
     }
 
     if (database.refuses) {
-      it.scoped("is no commit: a SqlError that carries the statement's, and nothing leaves", () =>
+      it.scoped("fails its transaction with a SqlError that has the statement's error as its cause, and nothing leaves", () =>
         Effect.gen(function*() {
           yield* insertOrder("dup")
           const program = transaction(Effect.zipRight(order("a"), Effect.ignore(insertOrder("dup"))))
@@ -149,7 +150,7 @@ onEachDatabase((database) => {
           expect(yield* outcome).toEqual({ rows: ["dup"], left: [] })
         }).pipe(unscoped, Effect.provide(layer)))
 
-      it.scoped("in a savepoint fails the savepoint, and the transaction can go on", () =>
+      it.scoped("fails its savepoint, and the transaction can go on", () =>
         Effect.gen(function*() {
           yield* insertOrder("dup")
           yield* transaction(Effect.gen(function*() {
@@ -161,7 +162,7 @@ onEachDatabase((database) => {
           expect(yield* outcome).toEqual({ rows: ["a", "c", "dup"], left: ["a", "c"] })
         }).pipe(unscoped, Effect.provide(layer)))
 
-      it.scoped("so is one that was interrupted", () =>
+      it.scoped("fails its transaction or savepoint if it was interrupted", () =>
         Effect.gen(function*() {
           const sql = yield* SqlClient.SqlClient
           const running = sql`SELECT pid FROM pg_stat_activity
@@ -186,7 +187,7 @@ onEachDatabase((database) => {
           expect(yield* outcome).toEqual({ rows: ["a"], left: ["a"] })
         }).pipe(unscoped, Effect.provide(layer)))
     } else {
-      it.scoped("undoes itself only", () =>
+      it.scoped("undoes only itself", () =>
         Effect.gen(function*() {
           yield* insertOrder("dup")
           yield* transaction(Effect.gen(function*() {
@@ -199,8 +200,8 @@ onEachDatabase((database) => {
     }
   })
 
-  describe("side by side", () => {
-    it.scoped("a savepoint that waits for a fiber which waits for its turn is an error, no silence", () =>
+  describe("concurrent savepoints", () => {
+    it.scoped("fail with a SavepointTimeoutError if one waits for a fiber that itself waits for a savepoint", () =>
       Effect.gen(function*() {
         const opened = yield* Deferred.make<void>()
         const waits = yield* waiting(1)
@@ -217,7 +218,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["c"], left: ["c"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("one that is interrupted while it waits for its turn holds no other back", () =>
+    it.scoped("do not wait for one that was interrupted while it waited", () =>
       Effect.gen(function*() {
         const waits = yield* waiting(2)
         yield* transaction(Effect.gen(function*() {
@@ -242,7 +243,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: ["a", "c"], left: ["a", "c"] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("a savepoint around a scope takes what was written beside a savepoint in that scope", () =>
+    it.scoped("discard what was written beside them if the outer one is rolled back, even with a scope between", () =>
       Effect.gen(function*() {
         const [opened, done] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
         const inner = transaction(Effect.zipRight(Deferred.succeed(opened, void 0), Deferred.await(done)))
@@ -256,7 +257,7 @@ onEachDatabase((database) => {
   })
 
   describe("a fiber that outlives its transaction", () => {
-    it.scoped("can run no statement on its connection any more", () =>
+    it.scoped("cannot run a statement on the transaction's connection", () =>
       Effect.gen(function*() {
         const ended = yield* Deferred.make<void>()
         const late = yield* transaction(
@@ -268,14 +269,14 @@ onEachDatabase((database) => {
       }).pipe(unscoped, Effect.provide(layer)))
   })
 
-  describe("connections", () => {
-    it.scoped("none is lost, however a transaction ends", () =>
+  describe("the connections of a pool", () => {
+    it.scoped("are all released, however a transaction ends", () =>
       Effect.gen(function*() {
         const endings = [Effect.void, Effect.fail("no"), Effect.die("no"), Effect.interrupt]
         for (const ending of endings) {
           yield* Effect.exit(transaction(Effect.zipRight(order("a"), ending)))
           yield* Effect.exit(transaction(Effect.zipRight(transaction(ending), insertOrder("a"))))
-          // Interrupted before it begins, and while it waits for the connection.
+          // One transaction is interrupted before it begins, another one while it waits for the connection.
           yield* Effect.exit(Effect.zipRight(Effect.interrupt, transaction(order("b"))))
           const [held, done] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
           const holder = yield* Effect.fork(
@@ -319,20 +320,20 @@ onEachDatabase((database) => {
       ))
   })
 
-  describe("what an executor writes before the commit", () => {
-    const writing = (park: Executor.Transactional["park"]) =>
+  describe("an executor's write before the commit", () => {
+    const writing = (insert: Executor.Transactional["insert"]) =>
       Effect.map(SqlClient.SqlClient, ({ reserve }): Executor.Executor => {
         const transactional = {
           database: reserve,
-          park,
-          committed: () => Effect.void,
+          insert,
+          release: () => Effect.void,
           discard: () => Effect.void,
-          detach: () => Effect.void
+          forget: () => Effect.void
         }
         return { ...Executor.inProcess(), isDurable: () => true, transactional: () => transactional }
       })
 
-    it.scoped("is part of the transaction, and is written once, last", () =>
+    it.scoped("is part of the transaction, and happens once, as its last statement", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         const executor = yield* writing((intents, { held }) =>
@@ -346,17 +347,72 @@ onEachDatabase((database) => {
         expect(yield* orders).toEqual(["a", "b", "held true 2"])
       }).pipe(Effect.provide(layer)))
 
-    it.scoped("rolls it back where it fails", () =>
+    it.scoped("rolls the transaction back if it fails", () =>
       Effect.gen(function*() {
         const executor = yield* writing(() => Effect.fail(new SqlError.SqlError({ cause: "no" })))
         const error = yield* Effect.flip(Airlock.scoped({ executor })(transaction(order("a"))))
         expect(error).toBeInstanceOf(SqlError.SqlError)
         expect(yield* outcome).toEqual({ rows: [], left: [] })
       }).pipe(Effect.provide(layer)))
+
+    it.scoped("settles its scope if the outbox throws while it releases, and logs the error", () =>
+      Effect.gen(function*() {
+        const logged: Array<unknown> = []
+        const writer = yield* writing(() => Effect.void)
+        const executor: Executor.Executor = {
+          ...writer,
+          transactional: (intent) => ({
+            ...writer.transactional!(intent)!,
+            release: () => {
+              throw new Error("no outbox")
+            }
+          })
+        }
+        let scope: ScopeView | undefined
+        yield* Effect.gen(function*() {
+          yield* transaction(order("a"))
+          scope = Option.getOrUndefined(yield* Airlock.current)
+        }).pipe(
+          Airlock.scoped({ executor }),
+          Effect.provide(Logger.replace(Logger.defaultLogger, Logger.make(({ message }) => logged.push(message))))
+        )
+        expect(scope?.state).toBe("flushed")
+        expect(String(logged)).toContain("could not release rows")
+      }).pipe(Effect.provide(layer)))
+
+    it.scoped("leaves no row behind if a logger dies while its scope settles", () =>
+      Effect.gen(function*() {
+        const released: Array<string> = []
+        const writer = yield* writing(() => Effect.void)
+        const outbox: Executor.Transactional = {
+          ...writer.transactional!(undefined as never)!,
+          release: (intents) => Effect.sync(() => released.push(...intents.map(({ task }) => task.name)))
+        }
+        const executor: Executor.Executor = { ...writer, transactional: () => outbox }
+        const dying = Logger.replace(
+          Logger.defaultLogger,
+          Logger.make(() => {
+            throw new Error("the logger died")
+          })
+        )
+        const dropping = Policy.make({ name: "dropping", allows: () => Effect.succeed({ drop: "for a test" }) })
+        const program = Effect.gen(function*() {
+          yield* transaction(order("a"))
+          yield* note("b").pipe(Airlock.withPolicy(dropping))
+        })
+        const exit = yield* program.pipe(
+          Airlock.scoped({ executor }),
+          Logger.withMinimumLogLevel(LogLevel.Debug),
+          Effect.provide(dying),
+          Effect.exit
+        )
+        expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("the logger died")
+        expect(released).toEqual(["Note"])
+      }).pipe(Effect.provide(layer)))
   })
 
-  describe("spans", () => {
-    it.scoped("are the same with the layer as without it", () =>
+  describe("the spans of a transaction", () => {
+    it.scoped("are the same with SqlTransaction.layer as without it", () =>
       Effect.gen(function*() {
         const seen = (layer: Layer.Layer<SqlClient.SqlClient>) =>
           Effect.suspend(() => {
@@ -394,8 +450,8 @@ onEachDatabase((database) => {
       }))
   })
 
-  describe("a second client", () => {
-    it.scoped("of another database is refused inside a transaction, statements and transactions", () =>
+  describe("a second client inside a transaction", () => {
+    it.scoped("is refused if it is of another database, for statements and for transactions", () =>
       Effect.gen(function*() {
         const other = yield* Layer.build(decorated(sqlite))
         const inside = <A, E>(self: Effect.Effect<A, E, SqlClient.SqlClient | Airlock.Airlock>) =>
@@ -407,7 +463,7 @@ onEachDatabase((database) => {
         expect(yield* outcome).toEqual({ rows: [], left: [] })
       }).pipe(unscoped, Effect.provide(layer)))
 
-    it.scoped("of the same one, decorated once more or without transformations, is at home in it", () =>
+    it.scoped("runs on the transaction if it is of the same database, decorated twice or without transformations", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         const program = transaction(Effect.zipRight(
@@ -424,7 +480,7 @@ onEachDatabase((database) => {
         Effect.provide(decorated(database, { transformResultNames: (name) => name.toLowerCase() }))
       ))
 
-    it.scoped("that is not decorated runs on the transaction, and its savepoints refuse every enqueue", () =>
+    it.scoped("runs on the transaction if it is undecorated, and its savepoints refuse every enqueue", () =>
       Effect.gen(function*() {
         const given = yield* Layer.build(undecorated(database))
         const program = <A, E, R>(name: string, inner: Effect.Effect<A, E, R>) =>
@@ -442,7 +498,7 @@ onEachDatabase((database) => {
         )
       }).pipe(Effect.provide(recorder())))
 
-    it.scoped("that is not decorated is refused by what needs a decorated one", () =>
+    it.scoped("is refused by transaction, rolledBack and afterRollback if it is undecorated", () =>
       Effect.gen(function*() {
         const wrong = { _tag: "UndecoratedClientError" }
         expect(yield* defectOf(SqlTransaction.transaction(Effect.void))).toMatchObject(wrong)

@@ -1,4 +1,6 @@
-/** Requests that are batched: where one stands, Effect goes on in another fiber with what is left to do. */
+/**
+ * Batched requests. After such a request Effect continues the program in another fiber.
+ */
 import { Effect, Request, RequestResolver } from "effect"
 
 interface Get extends Request.Request<number> {
@@ -14,6 +16,6 @@ const resolver = RequestResolver.makeBatched((requests: ReadonlyArray<Get>) =>
 
 export const get = (id: number) => Effect.request(Get({ id }), resolver)
 
-/** Runs an Effect for each of these, side by side, with their requests in one batch. */
+/** Runs an Effect for each id concurrently, with all requests in one batch. */
 export const batched = <E, R>(ids: ReadonlyArray<number>, self: (id: number) => Effect.Effect<unknown, E, R>) =>
   Effect.forEach(ids, self, { batching: true, concurrency: ids.length, discard: true })

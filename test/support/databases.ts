@@ -1,5 +1,6 @@
 /**
- * The three databases: each with a table of orders and, where it checks such things at COMMIT, one that refers to it.
+ * The databases of the tests, each with a table of orders. Where the database defers checks to COMMIT, a second table
+ * refers to it.
  */
 import { FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -16,18 +17,18 @@ import { describeOn, mysql, ownDatabase, postgres, type Server } from "./servers
 export interface ClientOptions {
   readonly transformResultNames?: (name: string) => string
   readonly maxConnections?: number
-  /** Another address to reach it at than its own. */
+  /** The address of a proxy to the database. Default: the address of the server. */
   readonly host?: string
   readonly port?: number
 }
 
 export interface Database {
   readonly name: "SQLite" | "PostgreSQL" | "MySQL"
-  /** The client under the tag of its driver. */
+  /** Gives the client under the tag of its driver. */
   readonly own: (context: Context.Context<never>) => unknown
-  /** Whether it refuses what follows a failed statement. */
+  /** Whether the database refuses the statements after a failed one. */
   readonly refuses: boolean
-  /** Whether it checks at COMMIT. */
+  /** Whether the database can defer the check of a constraint to COMMIT. */
   readonly defers: boolean
   readonly client: (options?: ClientOptions) => Layer.Layer<SqlClient.SqlClient, unknown>
 }
@@ -100,11 +101,11 @@ const schema = Layer.effectDiscard(Effect.gen(function*() {
   })
 }))
 
-/** The client as its driver gives it, with fresh tables. */
+/** The driver's own client, with fresh tables. */
 export const undecorated = (database: Database, options?: ClientOptions) =>
   schema.pipe(Layer.provideMerge(database.client(options)), Layer.orDie)
 
-/** The same where transactions are scopes, with the recording task. */
+/** The same client with `SqlTransaction.layer`, and the task that records what left. */
 export const decorated = (
   database: Database,
   options?: ClientOptions,
@@ -118,7 +119,7 @@ export const decorated = (
 export const insertOrder = (name: string) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => sql`INSERT INTO orders (name) VALUES (${name})`)
 
-/** A line of an order that may not exist: the database finds out when it commits. */
+/** Inserts a line for an order that may not exist: the database checks that at COMMIT. */
 export const insertLine = (name: string, order: string) =>
   Effect.flatMap(
     SqlClient.SqlClient,

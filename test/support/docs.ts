@@ -1,11 +1,12 @@
 /**
- * `npm run test:docs` compiles every example of the docs: the `ts` blocks of README and docs/, and those of the docstrings
- * in src/, each as a module of its own that imports the package by its name. And it checks that links between the
- * pages lead somewhere.
+ * `npm run test:docs` builds the package, and compiles every example of the docs against it: the `ts` blocks of README and
+ * docs/, and those of the docstrings in src/, each as a module of its own. An example that imports the package by its name
+ * finds what users find: the exports of package.json, and declarations without what is internal. It also checks that links
+ * between the pages lead somewhere.
  */
-import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import ts from "typescript"
 
 const directory = ".tmp/docs"
 
@@ -20,7 +21,7 @@ const proseOf = (file: string): string => {
   const text = readFileSync(file, "utf8")
   return file.endsWith(".md")
     ? text
-    : [...text.matchAll(/\/\*\*[\s\S]*?\*\//g)].map(([comment]) => comment.replaceAll(/^ \* ?/gm, "")).join("\n")
+    : [...text.matchAll(/\/\*\*[\s\S]*?\*\//g)].map(([comment]) => comment.replaceAll(/^ *\* ?/gm, "")).join("\n")
 }
 
 rmSync(directory, { recursive: true, force: true })
@@ -34,15 +35,28 @@ for (const file of [...pages, ...files("src", ".ts")]) {
   }
 }
 
-writeFileSync(
-  join(directory, "tsconfig.json"),
-  JSON.stringify({
-    extends: "../../tsconfig.json",
-    compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
-    include: ["."]
-  })
+const { compilerOptions } = ts.readConfigFile("tsconfig.json", ts.sys.readFile).config
+const { fileNames, options } = ts.parseJsonConfigFileContent(
+  {
+    compilerOptions: {
+      ...compilerOptions,
+      // Without the paths to src, the name of the package leads to dist, by the exports of package.json.
+      paths: {},
+      // The declarations are checked too: one must not lose what it imports.
+      skipLibCheck: false,
+      noUnusedLocals: false,
+      noUnusedParameters: false
+    },
+    include: [directory]
+  },
+  ts.sys,
+  process.cwd()
 )
-execFileSync("npx", ["tsc", "-p", directory], { stdio: "inherit" })
+const errors = ts.getPreEmitDiagnostics(ts.createProgram(fileNames, options))
+  .filter(({ file }) => file?.fileName.includes("/node_modules/") !== true)
+if (errors.length > 0) {
+  throw new Error(ts.formatDiagnostics(errors, ts.createCompilerHost(options)))
+}
 
 const broken = pages.flatMap((page) =>
   [...proseOf(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#]+)/g)]

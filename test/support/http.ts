@@ -1,12 +1,12 @@
 /**
- * A real server on a real port, for tests that ask it with a real client.
+ * A real server on a real port, and a real client.
  */
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Layer } from "effect"
 import { createServer } from "node:http"
 
-/** Serves an app as `serve` says, and gives its address. */
+/** Starts a server with this Layer, and gives its address. */
 export const serving = <E, R>(serve: Layer.Layer<never, E, R | HttpServer.HttpServer>) =>
   Effect.map(
     Layer.build(Layer.provideMerge(serve, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))),
@@ -16,7 +16,7 @@ export const serving = <E, R>(serve: Layer.Layer<never, E, R | HttpServer.HttpSe
     }
   )
 
-/** What a client gets of a path: the status, without following a redirect. */
+/** Requests a path, and gives the status of the response. It follows no redirect. */
 export const status = (base: string, path: string, init?: RequestInit) =>
   Effect.tryPromise((signal) => fetch(`${base}${path}`, { redirect: "manual", signal, ...init })).pipe(
     Effect.tap((response) => Effect.promise(() => response.arrayBuffer())),

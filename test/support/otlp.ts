@@ -1,5 +1,5 @@
 /**
- * A collector in memory: what an OTLP exporter sends over HTTP, as JSON, taken apart again.
+ * An OTLP collector in memory: it decodes the spans that an exporter sends as JSON over HTTP.
  */
 import { OtlpSerialization, OtlpTracer } from "@effect/opentelemetry"
 import { HttpClient, HttpClientResponse } from "@effect/platform"

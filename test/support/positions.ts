@@ -1,5 +1,5 @@
 /**
- * Every place where the middleware can stand, on Node over a socket and as a web handler.
+ * Every position of the middleware, on Node over a socket and as a web handler.
  */
 import {
   HttpApi,
@@ -20,7 +20,7 @@ import type { AirlockScope } from "effect-airlock"
 import { type Airlock, HttpMiddleware } from "effect-airlock"
 import { serving } from "./http.js"
 
-/** An error that an API declares with a status; elsewhere it says itself what it answers. */
+/** An error that an API declares with its status. Elsewhere the error gives its own response. */
 export class Missing extends Schema.TaggedError<Missing>()("Missing", {}, HttpApiSchema.annotations({ status: 404 })) {
   [HttpServerRespondable.symbol]() {
     return HttpServerResponse.empty({ status: 404 })
@@ -33,14 +33,14 @@ export class Moved extends Schema.TaggedError<Moved>()("Moved", {}, HttpApiSchem
   }
 }
 
-/** What answers `/:ending`. */
+/** The handler of `/:ending`. */
 export type Handler = (ending: string) => Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   unknown,
   AirlockScope | Airlock.Airlock | HttpServerRequest.HttpServerRequest | Scope.Scope
 >
 
-/** Gets what a client gets of a path; on Node from a server on a socket. */
+/** Requests a path as a client, and gives the response. On Node it goes through a socket. */
 export type Ask = (path: string, init?: RequestInit) => Promise<Response>
 
 type Host = (handler: Handler) => Effect.Effect<Ask, never, Scope.Scope | Airlock.Airlock>
@@ -86,7 +86,7 @@ class Api extends HttpApi.make("api").add(
 
 const groupOf = (handler: Handler) =>
   HttpApiBuilder.group(Api, "all", (handlers) =>
-    // What an API declares is what it may end in; here it ends in all the ways there are.
+    // The API declares two errors. The test ends its handler in other ways too, hence the cast.
     handlers.handle("ending", ({ path }) => handler(path.ending) as Effect.Effect<never, never, AirlockScope>))
 
 export const positions = (options?: HttpMiddleware.AirlockHttpOptions): Record<string, Position> => {

@@ -1,6 +1,6 @@
 /**
- * A TCP proxy before a database server, which breaks the connection at a statement: before the server gets it, or when
- * its answer comes.
+ * A TCP proxy for a database server. It breaks the connection at a statement: before the server gets the statement, or
+ * before the client gets the answer.
  */
 import { Effect } from "effect"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
@@ -12,7 +12,7 @@ export interface Cut {
 
 export interface Proxy {
   readonly port: number
-  /** The next time that the statement comes. */
+  /** Breaks the connection when the statement comes for the next time. */
   readonly cut: (cut: Cut) => void
 }
 
@@ -54,7 +54,7 @@ export const proxyTo = (url: URL) =>
       })
       server.listen(0, "127.0.0.1", () =>
         resume(Effect.succeed({
-          // It listens on a port, so its address is no path.
+          // The server listens on a port, so its address is an object and no path.
           port: (server.address() as AddressInfo).port,
           cut: (cut) => {
             next = cut

@@ -1,17 +1,17 @@
 /**
- * A task whose handler writes down what left, so that a test can say what must have.
+ * A task whose handler records what left.
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import { Airlock, Task } from "effect-airlock"
 
 export const Note = Task.make("Note", { payload: { text: Schema.String } })
 
-/** What left, in order. */
+/** The texts of the intents that left, in order. */
 export class Left extends Context.Tag("test/Left")<Left, Array<string>>() {}
 
 export const left = Effect.map(Left, (texts) => [...texts])
 
-/** Note's handler fails for texts that start with `fail`, dies for `die`, never ends for `hang`. */
+/** The handler fails for a text that starts with `fail`, dies for `die`, and never ends for `hang`. */
 const NoteLive = Layer.unwrapEffect(Effect.map(Left, (texts) =>
   Note.toLayer(({ text }) =>
     text.startsWith("fail")

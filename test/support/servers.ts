@@ -1,5 +1,5 @@
 /**
- * The database servers that tests need, and what is done without them: their suites are skipped, loudly. With
+ * The database servers of the tests. Without a server its tests are skipped, with a warning. With
  * `AIRLOCK_TEST_REQUIRE=all` a missing server is a failure.
  */
 import { MysqlClient } from "@effect/sql-mysql2"
@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe } from "vitest"
 export interface Server {
   readonly name: string
   readonly variable: string
-  /** With a user who may create databases. */
+  /** The address, with a user who can create databases. */
   readonly url: URL
 }
 
@@ -45,7 +45,7 @@ const reachable = new Map(
   await Promise.all([postgres, mysql].map(async (server) => [server, await isReachable(server)] as const))
 )
 
-/** Tests that need a server. */
+/** Defines tests that need a server. */
 export const describeOn = (server: Server, name: string, define: () => void): void => {
   if (reachable.get(server) === true) {
     describe(name, define)
@@ -68,7 +68,7 @@ const admin = (server: Server, statement: (sql: SqlClient) => Effect.Effect<unkn
     ) as Effect.Effect<unknown>
   )
 
-/** A database of the suite's own: made before its tests, and dropped after them. Gives its address, once it is there. */
+/** Creates a database before the tests of this suite, and drops it after them. Gives its address once it exists. */
 export const ownDatabase = (server: Server): () => URL => {
   const name = `airlock_${randomBytes(6).toString("hex")}`
   const url = new URL(server.url)

@@ -1,5 +1,5 @@
 /**
- * A repository as users have them: it knows a `SqlClient`, and nothing of Airlock.
+ * A repository as users have them. It uses a `SqlClient`, and does not use Airlock.
  */
 import { Model, SqlClient, SqlResolver } from "@effect/sql"
 import { Effect, Schema } from "effect"
@@ -21,7 +21,7 @@ export class Shop extends Effect.Service<Shop>()("test/Shop", {
       execute: (names) => sql`INSERT INTO orders ${sql.insert(names.map((name) => ({ name })))}`
     })
     return {
-      /** All or nothing; where one has no name, nothing. */
+      /** Inserts all orders in one transaction. An empty name fails it, so that no order is inserted. */
       place: <R>(names: ReadonlyArray<string>, placed: (name: string) => Effect.Effect<unknown, never, R>) =>
         sql.withTransaction(Effect.forEach(names, (name) =>
           Effect.gen(function*() {

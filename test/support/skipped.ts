@@ -1,5 +1,5 @@
 /**
- * Says at the end of a run how many tests did not run, so that nobody takes a run without servers for the whole.
+ * Prints at the end of a run how many tests were skipped, so that a run without servers does not look complete.
  */
 import type { Reporter, TestModule } from "vitest/node"
 

@@ -1,12 +1,12 @@
 /**
- * For tests that need some database: SQLite, in a file of its own.
+ * SQLite in a temporary file, for tests that need any one database.
  */
 import * as databases from "./databases.js"
 
 export { insertLine, insertOrder, orders } from "./databases.js"
 
-/** The client as its driver gives it. */
+/** The driver's own client, with fresh tables. */
 export const undecorated = databases.undecorated(databases.sqlite)
 
-/** The same where transactions are scopes, with the recording task. */
+/** The same client with `SqlTransaction.layer`, and the task that records what left. */
 export const layer = databases.decorated(databases.sqlite)

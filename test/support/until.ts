@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 
-/** Waits, without a clock, until something holds: asks again at each turn of the event loop. */
+/** Waits until a condition holds. It checks at each turn of the event loop, and uses no clock. */
 export const until = <E, R>(holds: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.flatMap(holds, (yes) =>
     yes

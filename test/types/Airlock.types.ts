@@ -1,5 +1,6 @@
 /**
- * What must compile, and what must not: `tsc` checks this file, and an error that does not come is an error.
+ * Code that must compile, and code that must not. `tsc` checks this file: an expected error that is missing is an
+ * error.
  */
 import {
   HttpApi,
@@ -57,21 +58,21 @@ const needy = Schema.transformOrFail(Schema.String, Schema.String, {
 })
 // @ts-expect-error a payload whose Schema needs services
 Task.make("Needy", { payload: { needy } })
-// @ts-expect-error the same as a whole
+// @ts-expect-error a payload that is such a Schema as a whole
 Task.make("Needy", { payload: needy })
 
 // ---------------------------------------------------------------- no scope is a compile error
 
 // @ts-expect-error AirlockScope is still required
 Effect.runPromise(Airlock.enqueue(Whole, 1))
-// @ts-expect-error so is Airlock
+// @ts-expect-error Airlock is still required
 Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Airlock.scoped))
 // @ts-expect-error the live Layer gives no scope
 Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Effect.provide(AirlockLive)))
 
 Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Airlock.scoped, Effect.provide(AirlockLive)))
 
-// ---------------------------------------------------------------- scoped takes it away, in both forms
+// ---------------------------------------------------------------- scoped removes the requirement, in both forms
 
 type InScope = Effect.Effect<number, "oops" | AirlockError.FlushError, Service | Airlock.Airlock>
 
@@ -95,18 +96,18 @@ is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFnWith(
 
 // @ts-expect-error an option that is not there
 Airlock.scoped({ polcy: Policy.dropAll })
-// @ts-expect-error nor beside one that is
+// @ts-expect-error an option that is not there, beside one that is
 Airlock.scoped({ name: "migration", polcy: Policy.dropAll })
-// @ts-expect-error nor of a scope that is opened
+// @ts-expect-error an option that Airlock.open does not have
 Airlock.open({ name: "migration", polcy: Policy.dropAll })
-// @ts-expect-error nor of the middleware
+// @ts-expect-error an option that the middleware does not have
 HttpMiddleware.airlockWith({ name: "api", shouldflush: () => true })
 
 is<Effect.Effect<number, "oops", Service | Airlock.Airlock>>()(
   program.pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()), Effect.scoped)
 )
 
-// A policy may need services: they are those of the scope that it is given to.
+// A policy can need services. The scope that it is given to requires them.
 const policyNeeds = Policy.make({ name: "needs", allows: () => Effect.as(Service, true as const) })
 is<Effect.Effect<void, AirlockError.FlushError, Service | Airlock.Airlock>>()(
   Effect.void.pipe(Airlock.scoped({ policy: policyNeeds }))
@@ -114,14 +115,14 @@ is<Effect.Effect<void, AirlockError.FlushError, Service | Airlock.Airlock>>()(
 is<Effect.Effect<void, never, Service>>()(Effect.void.pipe(Airlock.withPolicy(policyNeeds)))
 is<Layer.Layer<Policy.CurrentPolicy, never, Service>>()(Policy.layer(policyNeeds))
 
-// ---------------------------------------------------------------- unchecked gives the check up
+// ---------------------------------------------------------------- unchecked removes the requirement without a scope
 
 is<Effect.Effect<number, "oops", Service>>()(program.pipe(Effect.provide(Airlock.unchecked)))
 
 // ---------------------------------------------------------------- handlers
 
 is<Layer.Layer<never, never, Airlock.Airlock>>()(Mail.toLayer(({ to }) => Effect.log(to)))
-// What a handler enqueues, and the resources it opens, are no requirements of its Layer.
+// The Layer of a handler does not require AirlockScope or Scope, though the handler enqueues and opens resources.
 is<Layer.Layer<never, never, Airlock.Airlock | Service>>()(
   Whole.toLayer((n) =>
     Effect.zipRight(Effect.acquireRelease(Service, () => Effect.void), Airlock.enqueue(Mail, { to: `${n}` }))
@@ -143,7 +144,7 @@ is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve()))
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve(HttpMiddleware.airlock)))
 is<Served>()(router.pipe(Http.serve((app) => HttpMiddleware.logger(HttpMiddleware.airlock(app)))))
 
-// ---------------------------------------------------------------- layerConfig asks for what its executors need
+// ---------------------------------------------------------------- layerConfig requires the services of its executors
 
 const inProcess = Executor.inProcess()
 const pooled = Effect.acquireRelease(Effect.as(Service, inProcess), () => Effect.void)
@@ -159,7 +160,7 @@ is<Layer.Layer<Airlock.Airlock, ConfigError.ConfigError | "no connection", Servi
 
 // @ts-expect-error an Effect that makes something else
 Airlock.layerConfig({ executors: { other: Effect.succeed(1) } })
-// @ts-expect-error a policy whose services nobody gives
+// @ts-expect-error a policy whose services are not provided
 Airlock.layerConfig({ policies: { needy: Policy.make({ name: "needy", allows: () => Effect.as(Service, true) }) } })
 is<Served>()(
   router.pipe(Http.serve(HttpMiddleware.airlockWith({
@@ -168,7 +169,7 @@ is<Served>()(
     onFlushError: (error, response) => error.failures.length > 1 ? response : HttpServerResponse.empty({ status: 503 })
   })))
 )
-// @ts-expect-error what the client gets is a response
+// @ts-expect-error onFlushError must return a response
 HttpMiddleware.airlockWith({ onFlushError: () => 503 })
 
 // ---------------------------------------------------------------- HttpLayerRouter
@@ -183,7 +184,7 @@ is<Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock>>()(
 is<Layer.Layer<HttpLayerRouter.Request<"Requires", AirlockScope>, never, Airlock.Airlock | Service>>()(
   HttpMiddleware.airlockRouterWith({ policy: policyNeeds }).layer
 )
-// The middleware gives its routes the right to enqueue, and asks nothing of other middleware.
+// The middleware provides AirlockScope to its routes, and requires nothing of other middleware.
 is<Layer.Layer<HttpLayerRouter.Request<"Requires", AirlockScope>, never, Airlock.Airlock>>()(
   HttpMiddleware.airlockRouter.combine(HttpLayerRouter.middleware(HttpMiddleware.cors())).layer
 )

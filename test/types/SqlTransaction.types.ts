@@ -1,5 +1,5 @@
 /**
- * What must compile, and what must not, of transactions.
+ * Code with transactions that must compile, and code that must not.
  */
 import type { SqlClient, SqlError } from "@effect/sql"
 import { Context, Effect, Schema } from "effect"
@@ -23,10 +23,10 @@ is<Effect.Effect<number, "oops" | SqlError.SqlError, Service | SqlClient.SqlClie
   SqlTransaction.rolledBack(program)
 )
 
-// An effect after the commit may fail and enqueue; it needs a scope to wait in, and its services.
+// An Effect after the commit can fail and enqueue. It requires a scope, and its own services.
 is<Effect.Effect<void, never, AirlockScope | Service>>()(SqlTransaction.afterCommit(program))
 is<Effect.Effect<void, never, AirlockScope>>()(SqlTransaction.afterCommit(Effect.void))
-// One after a rollback needs none: it is no intent.
+// An Effect after a rollback is no intent, so it requires no scope.
 is<Effect.Effect<void, never, Service>>()(SqlTransaction.afterRollback(program))
 
 // @ts-expect-error a scope is missing

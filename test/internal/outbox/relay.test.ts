@@ -1,23 +1,23 @@
 /**
- * The relay, on SQLite: what the databases do differently is the store's.
+ * The relay, on SQLite alone: the tests of the store cover the differences between databases.
  */
 import { SqlClient } from "@effect/sql"
 import { SqlError } from "@effect/sql/SqlError"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Queue, Random, TestClock } from "effect"
 import { relay, type RelayOptions } from "../../../src/internal/outbox/relay.js"
-import type { ClaimedRow } from "../../../src/internal/outbox/row.js"
-import type { Store } from "../../../src/internal/outbox/store.js"
+import type { ClaimedRow } from "../../../src/internal/outbox/store/row.js"
+import type { Store } from "../../../src/internal/outbox/store/store.js"
 import { sqlite } from "../../support/databases.js"
 import { until } from "../../support/until.js"
-import { column, idOf, numberOf, Outbox, outbox, pass, ready, row } from "./outbox.js"
+import { column, idOf, numberOf, Outbox, outbox, passTime, ready, row } from "./testStore.js"
 
 interface Ran {
   readonly n: number
   readonly attempt: number
 }
 
-/** A relay whose handler is given, with what it ran. */
+/** A running relay with this handler, and the list of what it has run. */
 const running = (
   handler: (n: number, attempt: number) => Effect.Effect<unknown, unknown>,
   options: Partial<RelayOptions<number>> = {},
@@ -34,11 +34,11 @@ const running = (
           return Effect.exit(Effect.asVoid(handler(n, attempt)))
         })
     }, {
-      wake: Queue.take(signals),
+      notified: Queue.take(signals),
       decode: (claimed: ClaimedRow) => Effect.succeed(numberOf(claimed)),
       ...options
     }))
-    return { ran, fiber, wake: Queue.offer(signals, undefined) }
+    return { ran, fiber, notify: Queue.offer(signals, undefined) }
   })
 
 const counts = Effect.flatMap(Outbox, (store) => store.counts)
@@ -49,14 +49,14 @@ const test = (name: string, effect: Effect.Effect<void, unknown, Outbox | SqlCli
   it.effect(name, () => effect.pipe(Effect.provide(outbox(sqlite))))
 
 test(
-  "what is ready runs, and is gone; a signal wakes it, and time does",
+  "the relay runs ready rows and deletes them, when it is notified and when it polls",
   Effect.gen(function*() {
     const store = yield* Outbox
     yield* store.insert([row(1), row(2, { orderingKey: "k" }), row(3, { orderingKey: "k" })], ready)
-    const { fiber, ran, wake } = yield* running(() => Effect.void, { pollInterval: "1 minute", batchSize: 2 })
+    const { fiber, ran, notify } = yield* running(() => Effect.void, { pollInterval: "1 minute", batchSize: 2 })
     yield* until(isEmpty)
     yield* store.insert([row(4)], ready)
-    yield* wake
+    yield* notify
     yield* until(isEmpty)
     yield* store.insert([row(5)], ready)
     yield* until(Effect.zipRight(TestClock.adjust("1 minute"), isEmpty))
@@ -66,11 +66,11 @@ test(
 )
 
 test(
-  "what fails comes again later, with a longer wait each time, and is a dead letter in the end",
+  "the relay retries a row that fails, with a growing delay, and makes it a dead letter at maxAttempts",
   Effect.gen(function*() {
     const store = yield* Outbox
     yield* store.insert([row(1, { maxAttempts: 3 }), row(2)], ready)
-    const { fiber, ran, wake } = yield* running(
+    const { fiber, ran, notify } = yield* running(
       (n, attempt) => n === 1 ? Effect.fail(new Error(`no ${attempt}`)) : attempt === 1 ? Effect.die("oh") : Effect.void
     )
     const sql = yield* SqlClient.SqlClient
@@ -81,8 +81,8 @@ test(
         idOf(1)
       }`
       waits.push(waiting!.wait)
-      yield* pass(10_000)
-      yield* wake
+      yield* passTime(10_000)
+      yield* notify
     }
     yield* until(Effect.map(counts, ({ dead, ready }) => dead === 1 && ready === 0))
     yield* Fiber.interrupt(fiber)
@@ -97,7 +97,7 @@ test(
 )
 
 test(
-  "what cannot be decoded is a dead letter, and so is what ended with its process each time",
+  "the relay makes a row that cannot be decoded, or whose lease expired in its last attempt, a dead letter",
   Effect.gen(function*() {
     const store = yield* Outbox
     yield* store.insert([row(1), row(2), row(3, { maxAttempts: 1 }), row(4)], ready)
@@ -115,13 +115,13 @@ test(
     yield* Fiber.interrupt(fiber)
     expect(ran).toEqual([{ n: 4, attempt: 2 }])
     expect(yield* column("error")).toEqual(
-      ["no Note", "broken", "Its lease ended"].map((error) => expect.stringContaining(error))
+      ["no Note", "broken", "Its lease expired"].map((error) => expect.stringContaining(error))
     )
   })
 )
 
 test(
-  "interrupted it finishes what runs, and gives back what was not begun",
+  "the relay, when interrupted, finishes running handlers and unclaims the rows that have not begun",
   Effect.gen(function*() {
     const store = yield* Outbox
     const begun = yield* Deferred.make<void>()
@@ -143,7 +143,7 @@ test(
 )
 
 test(
-  "it waits for handlers no longer than it may, and their rows come again",
+  "the relay, when interrupted, waits for handlers until drainTimeout, and their rows become due again",
   Effect.gen(function*() {
     const store = yield* Outbox
     const begun = yield* Deferred.make<void>()
@@ -158,13 +158,13 @@ test(
       Effect.map(Fiber.poll(interrupting), ({ _tag }) => _tag === "Some")
     ))
     expect(yield* counts).toMatchObject({ claimed: 1 })
-    yield* pass(60_000)
+    yield* passTime(60_000)
     expect(yield* store.expire).toMatchObject({ due: 1 })
   })
 )
 
 test(
-  "the lease is extended while a handler runs",
+  "the relay extends a row's lease while its handler runs",
   Effect.gen(function*() {
     const store = yield* Outbox
     const begun = yield* Deferred.make<void>()
@@ -176,7 +176,7 @@ test(
     )
     yield* Deferred.await(begun)
     const [before] = yield* column("due_at")
-    yield* pass(20_000)
+    yield* passTime(20_000)
     yield* until(Effect.zipRight(
       TestClock.adjust("10 seconds"),
       Effect.map(column("due_at"), ([due]) => Number(due) >= Number(before))
@@ -188,7 +188,7 @@ test(
 )
 
 test(
-  "a database that does not answer stops nothing for good",
+  "the relay goes on after statements that failed",
   Effect.gen(function*() {
     const store = yield* Outbox
     yield* store.insert([row(1)], ready)
@@ -212,7 +212,7 @@ test(
 )
 
 test(
-  "what it claimed and lost the lease of, before it began, does not begin",
+  "the relay does not begin a claimed row whose lease it has lost",
   Effect.gen(function*() {
     const store = yield* Outbox
     yield* store.insert([row(1), row(2)], ready)
@@ -222,7 +222,7 @@ test(
       lease: "30 seconds"
     })
     yield* until(Effect.sync(() => ran.length === 1))
-    // Another relay has taken it, and is done with it.
+    // Another relay has claimed the second row and acknowledged it.
     const sql = yield* SqlClient.SqlClient
     yield* sql.unsafe(`DELETE FROM airlock_outbox WHERE id = '${idOf(2)}'`).pipe(Effect.orDie)
     let extended = false

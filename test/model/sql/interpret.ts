@@ -1,4 +1,4 @@
-/** The program as an Effect, on a database. Its rows are told apart from those of other programs by the run's number. */
+/** Turns a program into an Effect on a database. The number of the run tells its rows from those of other programs. */
 import { SqlClient } from "@effect/sql"
 import { Deferred, Effect, Exit, Fiber, Option } from "effect"
 import { Airlock, type AirlockScope, Policy } from "effect-airlock"
@@ -13,8 +13,8 @@ const dropOdd = Policy.make({
   allows: ({ payload }) => Effect.succeed((payload as typeof Count.payloadSchema.Type).id % 2 === 0 || { drop: "odd" })
 })
 
-/** Steps of fibers side by side mix only where they let each other. */
-const breathe = Effect.repeatN(Effect.yieldNow(), 2)
+/** Lets other fibers run here, so that the steps of concurrent fibers interleave. */
+const letOthersRun = Effect.repeatN(Effect.yieldNow(), 2)
 
 export const interpret = (block: Block, run: number): Interpreted =>
   Effect.forEach(block, (step) => interpretStep(step, run), { discard: true })
@@ -32,9 +32,9 @@ const interpretStep = (step: Step, run: number): Interpreted => {
     case "Order":
       return Effect.zipRight(
         insert("entries", { run, id: step.id }),
-        // Outside of any scope and transaction there is nothing to wait for.
+        // There is nothing to enqueue into without a scope or transaction.
         Effect.if(hasScope, {
-          onTrue: () => Effect.zipRight(breathe, Airlock.enqueue(Count, { id: step.id, fails: false })),
+          onTrue: () => Effect.zipRight(letOthersRun, Airlock.enqueue(Count, { id: step.id, fails: false })),
           onFalse: () => Effect.void
         })
       )
@@ -78,5 +78,5 @@ const interpretStep = (step: Step, run: number): Interpreted => {
   }
 }
 
-/** Runs it, and gives the way it ended. */
+/** Runs a program, and gives whether it succeeded. */
 export const ended = (block: Block, run: number) => Effect.map(Effect.exit(interpret(block, run)), Exit.isSuccess)

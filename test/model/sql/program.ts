@@ -1,25 +1,25 @@
 /**
- * The programs that the test draws: nested transactions on a real database, with all that can come between a row and its
+ * The random programs of the model test on databases: nested transactions, with everything that can part a row from its
  * intent.
  */
 import * as fc from "effect/FastCheck"
 
 export type Step =
-  /** A row, and the intent that must share its fate. */
+  /** Inserts a row and enqueues an intent. Both must stay, or neither. */
   | { readonly _tag: "Order", id: number }
-  /** A statement that fails, and whose error is caught. */
+  /** Runs a statement that fails, and catches its error. */
   | { readonly _tag: "CaughtFailure" }
-  /** What the database refuses when it commits, where it checks then. */
+  /** Inserts a row that violates a deferred constraint: a database that defers checks refuses the COMMIT. */
   | { readonly _tag: "Dangling", id: number }
   | { readonly _tag: "End", readonly how: "fail" | "die" | "interrupt" }
   | { readonly _tag: "Recover", readonly block: Block }
-  /** A transaction; inside another one a savepoint. `typed` is `SqlTransaction.transaction`. */
+  /** Runs its block in a transaction, or in a savepoint if there is one. `typed` means `SqlTransaction.transaction`. */
   | { readonly _tag: "Transaction", readonly typed: boolean, readonly block: Block }
   | { readonly _tag: "Scope", readonly dropOdd: boolean, readonly block: Block }
-  /** Transactions in fibers of their own, really at once; what fails among them is recovered. */
+  /** Runs its blocks in concurrent transactions, one fiber for each, and recovers their failures. */
   | { readonly _tag: "Side", readonly blocks: ReadonlyArray<Block> }
   | { readonly _tag: "ForkJoin", readonly block: Block }
-  /** A transaction that commits, or a savepoint, in the loser of a race. */
+  /** Runs its block in a transaction or savepoint in the loser of a race. */
   | { readonly _tag: "Lose", readonly block: Block }
 
 export type Block = ReadonlyArray<Step>
@@ -82,7 +82,7 @@ const drawn = (withBranches: boolean) =>
     return numbered(block, () => ++ids)
   })
 
-/** Ids belong to the program, so that fibers side by side cannot mix them up. */
+/** Ids are part of the program, so concurrent fibers cannot mix them up. */
 const numbered = (block: Block, next: () => number): Block =>
   block.map((step) =>
     "id" in step
@@ -94,8 +94,10 @@ const numbered = (block: Block, next: () => number): Block =>
       : step
   )
 
-/** All of it, but for interruptions from outside. */
+/** Programs with every kind of step. None is interrupted from outside. */
 export const program: fc.Arbitrary<Block> = drawn(true)
 
-/** Where nothing but a transaction has a say, rows and intents are the same at any time. */
+/**
+ * Programs of transactions only: the intents that left are those of the committed rows, whenever one is interrupted.
+ */
 export const transactionsOnly: fc.Arbitrary<Block> = drawn(false)

@@ -1,29 +1,30 @@
 /**
- * The reference: which rows there must be in the end and which intents must have left, said without SQL, fibers or Effects.
+ * The reference: which rows there must be at the end and which intents must have left, computed without SQL, fibers or
+ * Effects.
  */
 import type { Block } from "./program.js"
 
 export interface Rules {
   /** Whether a failed statement spoils its savepoint or transaction. */
   readonly refuses: boolean
-  /** Whether what dangles is found at COMMIT. */
+  /** Whether the database checks deferred constraints at COMMIT. */
   readonly defers: boolean
 }
 
 interface Entry {
   readonly id: number
-  /** Its intent is gone though its row is not: a policy or a failed branch. */
+  /** A policy or a failed branch discards the intent, though the row stays. */
   lost: boolean
 }
 
-/** A transaction or savepoint: what it holds, in the database and in the buffer. */
+/** A transaction or savepoint, with its rows and intents. */
 interface Frame {
   readonly entries: Array<Entry>
   dangling: boolean
   spoilt: boolean
 }
 
-/** A scope outside of any transaction holds what was committed in it. */
+/** Where a step runs. `held` has the entries committed in the current scope, if it is outside of any transaction. */
 interface Place {
   readonly frame: Frame | undefined
   readonly held: Array<Entry> | undefined
@@ -68,7 +69,7 @@ export const expected = (program: Block, rules: Rules) => {
     return true
   }
 
-  /** What a branch holds belongs to its place, lost or not, but what it wrote stays where it wrote it. */
+  /** Runs a branch of fibers. If it is lost its intents are, while its rows stay with the transaction. */
   const branch = (place: Place, lost: () => boolean, body: () => void) => {
     const known = new Set([...(place.frame?.entries ?? []), ...(place.held ?? [])])
     body()
@@ -131,7 +132,7 @@ export const expected = (program: Block, rules: Rules) => {
               place.held.push(...held)
             }
           } else {
-            // Its rows are the transaction's, whatever becomes of its intents.
+            // Its rows are those of the transaction, even if its intents are discarded.
             let ok = true
             branch(place, () => !ok, () => {
               ok = run(step.block, inner)

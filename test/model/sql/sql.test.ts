@@ -1,8 +1,9 @@
 /**
- * Random programs of nested transactions on real databases. What left has its row; and what has its row left, unless an
- * outer scope, a policy or a failed branch refused it: exactly as a reference says that knows neither SQL nor fibers.
+ * Random programs of nested transactions on real databases, compared with a reference that knows neither SQL nor
+ * fibers. An intent that left has its row. A committed row's intent left, unless an outer scope, a policy or a failed
+ * branch refused it.
  *
- * `npm run test:model` draws 10 000 for each database; the seed is printed, and `AIRLOCK_MODEL_SEED` repeats it.
+ * `npm run test:model` runs 10 000 programs on each database. `AIRLOCK_MODEL_SEED` repeats a run.
  */
 import { SqlClient } from "@effect/sql"
 import { Effect, Fiber, Layer, Logger, LogLevel, ManagedRuntime } from "effect"
@@ -61,7 +62,7 @@ onEachDatabase((database) => {
   const seen = (run: number) =>
     Effect.map(rowsOf(run), (rows) => ({ rows, left: left.splice(0).sort((a, b) => a - b) }))
 
-  it(`the model holds for ${runs} programs, seed ${seed}`, async () => {
+  it(`${runs} random programs leave the rows and dispatch the intents of the reference, seed ${seed}`, async () => {
     await fc.assert(
       fc.asyncProperty(program, async (block) => {
         run++
@@ -74,22 +75,26 @@ onEachDatabase((database) => {
     )
   }, 3_600_000)
 
-  it(`rows and intents are the same wherever ${runs} programs are interrupted, seed ${seed}`, async () => {
-    await fc.assert(
-      fc.asyncProperty(transactionsOnly, fc.nat(150), async (block, turns) => {
-        run++
-        const wrapped = [{ _tag: "Transaction" as const, typed: false, block }]
-        const actual = await runtime.runPromise(Effect.gen(function*() {
-          const fiber = yield* Effect.fork(interpret(wrapped, run))
-          for (let turn = 0; turn < turns; turn++) {
-            yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-          }
-          yield* Fiber.interrupt(fiber)
-          return yield* seen(run)
-        }))
-        expect(actual.left).toEqual(actual.rows)
-      }),
-      { numRuns: runs, seed }
-    )
-  }, 3_600_000)
+  it(
+    `${runs} random programs dispatch the intents of exactly the committed rows, wherever interrupted, seed ${seed}`,
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(transactionsOnly, fc.nat(150), async (block, turns) => {
+          run++
+          const wrapped = [{ _tag: "Transaction" as const, typed: false, block }]
+          const actual = await runtime.runPromise(Effect.gen(function*() {
+            const fiber = yield* Effect.fork(interpret(wrapped, run))
+            for (let turn = 0; turn < turns; turn++) {
+              yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+            }
+            yield* Fiber.interrupt(fiber)
+            return yield* seen(run)
+          }))
+          expect(actual.left).toEqual(actual.rows)
+        }),
+        { numRuns: runs, seed }
+      )
+    },
+    3_600_000
+  )
 })

@@ -1,6 +1,6 @@
 /**
- * Every built-in executor, every way a handler can end, in order and side by side, robust and failFast: what ran, and what
- * the `FlushError` says.
+ * Every built-in executor with every way in which a handler can end, one at a time and concurrently, robust and
+ * failFast: which handlers ran, and which failures the `FlushError` names.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, HashMap, Layer, Logger, Option, Schedule, Schema, TestClock } from "effect"
@@ -44,7 +44,7 @@ const handle = (ending: string) =>
     ? Effect.interrupt
     : Effect.never
 
-/** Texts in the order of the enqueues; `bad` is the one that ends as the cell says. */
+/** The texts enqueued before and after the intent whose handler ends in another way. */
 const wave = (concurrency: number) => {
   const first = Array.from({ length: concurrency }, (_, index) => `first ${index}`)
   return { first, second: ["second 0", "second 1"] }
@@ -101,7 +101,7 @@ const runCell = (makeExecutor: (typeof executors)[string], options: {
       yield* Effect.forEach(first, (text) =>
         Airlock.enqueue(Probe, { text, ending: "success" }))
       if (ending === "batch") {
-        // Another task's intent with the same key is what lets a batch leave before the end of a flush.
+        // A later intent of another task with the same key forces the batch to run before the end of the flush.
         yield* Airlock.enqueue(Many, { text: "one" }, { orderingKey: "key" })
         yield* Airlock.enqueue(Many, { text: "two" }, { orderingKey: "key" })
       } else if (ending !== "success") {
@@ -131,12 +131,14 @@ const runCell = (makeExecutor: (typeof executors)[string], options: {
     return { exit, said, later, ran: ran.sort(), logged }
   })
 
-describe("every executor, every ending", () => {
+describe("an executor", () => {
   for (const [name, makeExecutor] of Object.entries(executors)) {
     for (const ending of endings) {
       for (const concurrency of [1, 8]) {
         for (const failFast of [false, true]) {
-          const cell = `${name}: ${ending}, concurrency ${concurrency}, ${failFast ? "failFast" : "robust"}`
+          const cell = `${name} reports each intent when one ends in ${ending}, concurrency ${concurrency}, ${
+            failFast ? "failFast" : "robust"
+          }`
           it.effect(cell, () =>
             Effect.gen(function*() {
               const { first, second } = wave(concurrency - 1)

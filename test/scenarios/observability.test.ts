@@ -1,13 +1,13 @@
 /**
- * Every decision can be seen: I12.
+ * I12: every decision can be seen, in traces and in metrics.
  */
 import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Metric, Option, Schema } from "effect"
 import { Airlock, AirlockMetrics, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
-import { serving } from "./support/http.js"
-import { attribute, collector, type OtlpSpan } from "./support/otlp.js"
-import { layer, note } from "./support/recorder.js"
+import { serving } from "../support/http.js"
+import { attribute, collector, type OtlpSpan } from "../support/otlp.js"
+import { layer, note } from "../support/recorder.js"
 
 const Mail = Task.make("Mail", { payload: { to: Schema.String } })
 const Index = Task.make("Index", { payload: { id: Schema.Number } })
@@ -28,15 +28,15 @@ const one = (spans: ReadonlyArray<OtlpSpan>, name: string): OtlpSpan => {
   return found[0]!
 }
 
-describe("a trace, as an OTLP collector gets it", () => {
-  it.live("links request, enqueue, flush and task, over scopes and fibers", () =>
+describe("I12: a trace", () => {
+  it.live("links request, enqueue, flush and task across scopes and fibers, at an OTLP collector", () =>
     Effect.gen(function*() {
       const { layer, spans } = collector()
       const checkout = Airlock.enqueue(Mail, { to: "a@b.c" }).pipe(Effect.withSpan("checkout"))
       const router = HttpRouter.empty.pipe(HttpRouter.post(
         "/orders",
         Effect.gen(function*() {
-          // An inner scope, in a fiber of its own: the intent is captured by the scope of the request.
+          // The inner scope runs in its own fiber. The scope of the request captures its intent.
           const fiber = yield* Effect.fork(Airlock.scoped(checkout))
           yield* fiber.await
           return HttpServerResponse.empty()
@@ -66,13 +66,13 @@ describe("a trace, as an OTLP collector gets it", () => {
         ["airlock.dispatched", `Mail ${intent}`]
       ])
       expect(ancestors(spans, flush)).toContain(request.spanId)
-      // What the handler enqueued is below it.
+      // The handler's own intents are below it.
       const inner = named(spans, "airlock.task").find((span) => attribute(span, "airlock.task") === "Index")!
       expect(inner.links.map(({ spanId }) => spanId)).toEqual([one(spans, "render mail").spanId])
       expect(ancestors(spans, inner)).toContain(mail!.spanId)
     }))
 
-  it.live("a scope's span has what was decided about each intent", () =>
+  it.live("has an event for the decision about each intent, in the span of the flush", () =>
     Effect.gen(function*() {
       const { layer, spans } = collector()
       yield* Effect.all([
@@ -100,7 +100,7 @@ describe("a trace, as an OTLP collector gets it", () => {
       ])
     }))
 
-  it.live("work in the background is a child of the flush that has ended", () =>
+  it.live("shows background work as a child of the flush that has ended", () =>
     Effect.gen(function*() {
       const { layer, spans } = collector()
       yield* Airlock.enqueue(Index, { id: 1 }).pipe(
@@ -116,7 +116,7 @@ describe("a trace, as an OTLP collector gets it", () => {
       expect(task.links.map(({ spanId }) => spanId)).toEqual([one(spans, "enqueues").spanId])
     }))
 
-  it.effect("where no tracer listens there is no span of ours", () =>
+  it.effect("has no span of Airlock if no tracer is installed", () =>
     Effect.gen(function*() {
       let around: Option.Option<string> = Option.none()
       yield* Airlock.enqueueEffect(
@@ -134,7 +134,7 @@ const ancestors = (spans: ReadonlyArray<OtlpSpan>, span: OtlpSpan): ReadonlyArra
   return parent === undefined ? [] : [parent.spanId, ...ancestors(spans, parent)]
 }
 
-describe("metrics", () => {
+describe("I12: the metrics", () => {
   const counters = {
     enqueued: AirlockMetrics.enqueued,
     captured: AirlockMetrics.captured,
@@ -161,7 +161,7 @@ describe("metrics", () => {
     }
   })
 
-  it.effect("count each intent by what became of it", () =>
+  it.effect("count each intent by its outcome", () =>
     Effect.gen(function*() {
       const before: Record<string, number> = yield* read
       yield* Effect.all([

@@ -1,11 +1,11 @@
 /**
- * For the tests of the outbox's table: a store on fresh tables, rows, and a way to move the times that are stored.
+ * For the tests of the outbox's store: a store on fresh tables, rows to insert, and a way to let stored times pass.
  */
 import { SqlClient } from "@effect/sql"
 import { Context, Effect, Layer } from "effect"
-import type { NewRow } from "../../../src/internal/outbox/row.js"
-import { migrate } from "../../../src/internal/outbox/schema.js"
-import { makeStore, type Store } from "../../../src/internal/outbox/store.js"
+import type { NewRow } from "../../../src/internal/outbox/store/row.js"
+import { migrate } from "../../../src/internal/outbox/store/schema.js"
+import { makeStore, type Store } from "../../../src/internal/outbox/store/store.js"
 import type { ClientOptions, Database } from "../../support/databases.js"
 
 export const table = "airlock_outbox"
@@ -57,8 +57,8 @@ export const claim = (limit = 100) =>
 
 export const claimed = (limit = 100) => Effect.map(claim(limit), (rows) => rows.map(numberOf))
 
-/** As if time had passed, for all that waits for some. */
-export const pass = (millis: number) =>
+/** Moves every `due_at` into the past, as if that much time had passed. */
+export const passTime = (millis: number) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(`UPDATE ${table} SET due_at = due_at - ${millis}`))
 
 export const column = (name: string) =>

@@ -1,6 +1,6 @@
 /**
- * What App Engine's NDB does for the datastore, for side effects: a request gathers its writes into batches, and at its end
- * runs until nothing is left, checks every write, and hides no error.
+ * What App Engine's NDB does for the datastore, here for side effects: a request batches its writes, drains them at its
+ * end, checks every write and hides no error.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema, TestClock } from "effect"
@@ -15,7 +15,7 @@ interface Datastore {
   readonly onPut: (keys: ReadonlyArray<string>) => Effect.Effect<void, Error>
 }
 
-/** The datastore takes 25 entities a call. */
+/** A datastore that accepts 25 entities in one call. */
 const datastore = (onPut: Datastore["onPut"] = () => Effect.void): Datastore => ({ calls: [], onPut })
 
 const layer = ({ calls, onPut }: Datastore) =>
@@ -24,7 +24,7 @@ const layer = ({ calls, onPut }: Datastore) =>
     { maxSize: 25, key: ({ key }) => key }
   ).pipe(Layer.provideMerge(Airlock.layer({ executor: Executor.drain({ timeout: "10 seconds" }) })))
 
-/** A request settles like NDB's: after a response and after an exception. */
+/** A request's scope flushes after a response and after an exception, as NDB does. */
 const request = Airlock.scoped({ shouldFlush: () => true, name: "request" })
 
 const keys = (count: number, prefix = "k") => Array.from({ length: count }, (_, index) => `${prefix}${index}`)
@@ -36,8 +36,8 @@ const failuresOf = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<AirlockErr
     )
     : []
 
-describe("as NDB does", () => {
-  it.effect("49 writes at a limit of 25 are two batches, done before the response", () =>
+describe("a request that drains its writes as NDB does", () => {
+  it.effect("runs 49 writes at a limit of 25 in two calls, before the response", () =>
     Effect.gen(function*() {
       const store = datastore()
       yield* Effect.forEach(keys(49), (key) => put(key)).pipe(request, Effect.provide(layer(store)))
@@ -45,14 +45,14 @@ describe("as NDB does", () => {
       expect(store.calls.flat().map(({ key }) => key)).toEqual(keys(49))
     }))
 
-  it.effect("writes of one key are merged: the last one wins, and is where it was put", () =>
+  it.effect("merges the writes of one key: the last write wins, and keeps its own place in the order", () =>
     Effect.gen(function*() {
       const store = datastore()
       yield* Effect.all([put("a", 1), put("b", 2), put("a", 3)]).pipe(request, Effect.provide(layer(store)))
       expect(store.calls).toEqual([[{ key: "b", value: 2 }, { key: "a", value: 3 }]])
     }))
 
-  it.effect("what is submitted while it drains is part of it, and finds its batch", () =>
+  it.effect("drains the writes that handlers enqueue meanwhile, in batches too", () =>
     Effect.gen(function*() {
       const store = datastore()
       const Parent = Task.make("Parent", { payload: { children: Schema.Number } })
@@ -65,7 +65,7 @@ describe("as NDB does", () => {
       expect(store.calls.map((puts) => puts.map(({ key }) => key))).toEqual([["own"], keys(5, "child")])
     }))
 
-  it.effect("a batch that went early, failed, and was not awaited makes the request fail", () =>
+  it.effect("fails if a batch that was dispatched early failed, although nobody awaited it", () =>
     Effect.gen(function*() {
       const failed = yield* Deferred.make<void>()
       const store = datastore((keys) =>
@@ -74,7 +74,7 @@ describe("as NDB does", () => {
           : Effect.void
       )
       const exit = yield* Effect.gen(function*() {
-        // The inner scope is let go at once: its caller is not told.
+        // The inner scope's intents are dispatched at once. Its caller does not learn that they fail.
         yield* Airlock.scoped(put("early"))
         yield* Deferred.await(failed)
         yield* put("late")
@@ -90,7 +90,7 @@ describe("as NDB does", () => {
       expect(store.calls.map((puts) => puts.map(({ key }) => key))).toEqual([["late"]])
     }))
 
-  it.effect("the handler's own error is kept beside what failed, and what it wrote is written", () =>
+  it.effect("keeps the handler's own error beside the failed writes, and does the other writes", () =>
     Effect.gen(function*() {
       const store = datastore((keys) => keys.includes("bad") ? Effect.fail(new Error("bad")) : Effect.void)
       const exit = yield* Effect.zipRight(put("bad"), Effect.fail("its own")).pipe(
@@ -109,7 +109,7 @@ describe("as NDB does", () => {
       expect(store.calls.flat().map(({ key }) => key)).toEqual(["good"])
     }))
 
-  it.effect("what hangs ends in a bounded error that names what remains, and the next request is clean", () =>
+  it.effect("ends a write that hangs with an error that names the remaining intents, and the next request is not affected", () =>
     Effect.gen(function*() {
       const never = yield* Deferred.make<void>()
       const store = datastore((keys) =>
@@ -120,20 +120,20 @@ describe("as NDB does", () => {
         const hung = yield* Effect.fork(Effect.exit(request(program)))
         yield* TestClock.adjust("10 seconds")
         yield* TestClock.adjust("1 second")
-        // What had ended by then is not among them.
+        // The intent of Quick has run by then, so it is not among them.
         const failures = failuresOf(yield* Fiber.join(hung))
         expect(failures.map(({ reason, task }) => [task, reason._tag])).toEqual([
           ["Put", "SettleTimeoutError"],
           ["Put", "SettleTimeoutError"]
         ])
-        expect(failures[0]!.reason.message).toMatch(/^The executor "drain" did not answer within 1\d{4} ms\.$/)
+        expect(failures[0]!.reason.message).toMatch(/^The executor "drain" did not complete within 1\d{4} ms\./)
         yield* request(put("next"))
         yield* Deferred.succeed(never, undefined)
       }).pipe(Effect.provide(Quick.toLayer(() => Effect.void).pipe(Layer.provideMerge(layer(store)))))
       expect(store.calls[0]).toEqual([{ key: "next", value: 0 }])
     }))
 
-  it.effect("100 requests at once never mix: each batch is of one of them", () =>
+  it.effect("never shares a batch with one of 100 concurrent requests", () =>
     Effect.gen(function*() {
       const store = datastore(() => Effect.yieldNow())
       yield* Effect.forEach(

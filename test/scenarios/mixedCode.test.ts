@@ -1,5 +1,5 @@
 /**
- * Code that is not Effect: Promises, timers and emitters that run Effects by the runtime which they were given.
+ * Code that is not Effect: Promises, timers and emitters that run Effects with a captured runtime.
  */
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Either, Exit, Fiber, Logger, Metric, Option, Runtime } from "effect"
@@ -8,15 +8,15 @@ import { Airlock, AirlockMetrics } from "effect-airlock"
 import { EventEmitter, once } from "node:events"
 import { readFile } from "node:fs/promises"
 import { setImmediate as turn } from "node:timers/promises"
-import { layer, left, note } from "./support/recorder.js"
+import { layer, left, note } from "../support/recorder.js"
 
 type Run = <A, E>(self: Effect.Effect<A, E, AirlockScope>, options?: { readonly signal?: AbortSignal }) => Promise<A>
 
-/** Promise code that gets a function which runs Effects where the Promise was started. */
+/** Runs Promise code, which gets a function that runs Effects in the scope of the caller. */
 const promise = <A>(body: (run: Run) => Promise<A>) =>
   Effect.flatMap(Effect.runtime<AirlockScope>(), (runtime) => Effect.promise(() => body(Runtime.runPromise(runtime))))
 
-it.effect("a scope survives every await of a Promise that the captured runtime runs Effects for", () =>
+it.effect("a captured runtime enqueues into its scope after every await of a Promise", () =>
   Effect.gen(function*() {
     yield* Effect.gen(function*() {
       yield* note("before")
@@ -36,13 +36,13 @@ it.effect("a scope survives every await of a Promise that the captured runtime r
     )
   }).pipe(Effect.provide(layer())))
 
-it.effect("so do callbacks of timers and emitters, of which the runtime is all that they know", () =>
+it.effect("a captured runtime enqueues into its scope from callbacks of timers and emitters", () =>
   Effect.gen(function*() {
     yield* promise(async (run) => {
       const emitter = new EventEmitter()
       const done: Array<Promise<unknown>> = []
       emitter.on("data", (text: string) => done.push(run(note(text))))
-      // Emitted from elsewhere: nothing here stands in the scope but the listener.
+      // The timer's callback runs outside of the scope. Only the listener has the captured runtime.
       setTimeout(() => {
         emitter.emit("data", "first")
         setImmediate(() => emitter.emit("data", "second") && emitter.emit("end"))
@@ -53,7 +53,7 @@ it.effect("so do callbacks of timers and emitters, of which the runtime is all t
     expect(yield* left).toEqual(["first", "second"])
   }).pipe(Effect.provide(layer())))
 
-it.live("a hundred of them side by side never mix", () =>
+it.live("100 concurrent Promises with captured runtimes never mix their intents", () =>
   Effect.gen(function*() {
     const held = yield* Effect.forEach(
       Array.from({ length: 100 }, (_, index) => index),
@@ -80,7 +80,7 @@ it.live("a hundred of them side by side never mix", () =>
     expect([...(yield* left)].sort()).toEqual(even.flatMap((index) => [`${index}a`, `${index}b`]).sort())
   }).pipe(Effect.provide(layer())))
 
-it.effect("a rejected Promise fails the scope, and its intents are gone", () =>
+it.effect("a rejected Promise fails the scope, which discards its intents", () =>
   Effect.gen(function*() {
     const exit = yield* promise(async (run) => {
       await run(note("lost"))
@@ -90,7 +90,7 @@ it.effect("a rejected Promise fails the scope, and its intents are gone", () =>
     expect(yield* left).toEqual([])
   }).pipe(Effect.provide(layer())))
 
-it.effect("a run that fails takes its intents with it, though the Promise catches that; what it recovers itself stays", () =>
+it.effect("a run that fails discards its intents although the Promise catches the error, and one that recovers keeps them", () =>
   Effect.gen(function*() {
     const failing = (text: string) => Effect.zipRight(note(text), Effect.fail("no"))
     yield* promise(async (run) => {
@@ -100,7 +100,7 @@ it.effect("a run that fails takes its intents with it, though the Promise catche
     expect(yield* left).toEqual(["stays"])
   }).pipe(Effect.provide(layer())))
 
-it.effect("a run that nobody awaited, and that still runs when the scope settles, takes its intents with it", () =>
+it.effect("a run that still runs when the scope settles discards its intents", () =>
   Effect.gen(function*() {
     yield* promise(async (run) => {
       void run(Effect.zipRight(note("gone"), Effect.never))
@@ -109,7 +109,7 @@ it.effect("a run that nobody awaited, and that still runs when the scope settles
     expect(yield* left).toEqual(["leaves"])
   }).pipe(Effect.provide(layer()), Effect.provide(Logger.remove(Logger.defaultLogger))))
 
-it.effect("an inner scope of a run hands its intents to the one that the runtime was captured in", () =>
+it.effect("an inner scope of a run hands its intents to the scope in which the runtime was captured", () =>
   Effect.gen(function*() {
     const airlock = yield* Airlock.Airlock
     const [inner, outer] = yield* promise(async (run) => {
@@ -127,13 +127,13 @@ it.effect("an inner scope of a run hands its intents to the one that the runtime
     expect(yield* left).toEqual(["inner", "outer"])
   }).pipe(Effect.provide(layer())))
 
-it.effect("a Promise that outlives its scope gets a ScopeClosedError, which is counted", () =>
+it.effect("a Promise that enqueues after its scope has settled gets a ScopeClosedError, which is counted", () =>
   Effect.gen(function*() {
     const before = yield* Metric.value(AirlockMetrics.lateIntents)
     const settled = yield* Deferred.make<void>()
     const late = yield* Effect.flatMap(Effect.runtime<AirlockScope>(), (runtime) =>
       Effect.sync(() =>
-        // Nobody waits for it: the scope settles meanwhile.
+        // The scope does not wait for this Promise, and settles meanwhile.
         Runtime.runPromise(runtime)(note("in time"))
           .then(() => Runtime.runPromise(runtime)(Deferred.await(settled)))
           .then(() => Runtime.runPromiseExit(runtime)(note("late")))
@@ -145,7 +145,7 @@ it.effect("a Promise that outlives its scope gets a ScopeClosedError, which is c
     expect(yield* left).toEqual(["in time"])
   }).pipe(Effect.provide(layer()), Effect.provide(Logger.remove(Logger.defaultLogger))))
 
-it.effect("a run that has the signal of the fiber is interrupted with it", () =>
+it.effect("a run with the signal of a fiber is interrupted with that fiber", () =>
   Effect.gen(function*() {
     const started = yield* Deferred.make<void>()
     const runs: Array<Promise<unknown>> = []

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
-import { makeId } from "../../src/internal/id.js"
+import { makeId } from "../../../src/internal/support/id.js"
 
-describe("ids", () => {
+describe("the ids of makeId", () => {
   it("are UUIDs of version 7 that carry their time", () => {
     const id = makeId(4_102_444_800_000)
     expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     expect(parseInt(id.slice(0, 8) + id.slice(9, 13), 16)).toBe(4_102_444_800_000)
   })
 
-  it("are unique and sorted in the order in which they were made, over many of one millisecond", () => {
+  it("are unique and sorted by creation, even many of one millisecond", () => {
     const ids = Array.from({ length: 50_000 }, () => makeId(4_102_444_800_001))
     expect(new Set(ids).size).toBe(ids.length)
     expect([...ids].sort()).toEqual(ids)

@@ -1,10 +1,11 @@
 /**
- * The scenarios of the Python original's README, nesting and problem pages, as docs/migrating-from-python.md maps them.
+ * The scenarios of the Python original (its README, its page on nesting and its page of problems), as
+ * docs/migrating-from-python.md translates them.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schema } from "effect"
 import { Airlock, AirlockTest, Plan, Policy, Task } from "effect-airlock"
-import { defectOf } from "./support/exits.js"
+import { defectOf } from "../support/exits.js"
 
 const NotifyWarehouse = Task.make("NotifyWarehouse", { payload: { order: Schema.Number } })
 const SendConfirmation = Task.make("SendConfirmation", { payload: { order: Schema.Number } })
@@ -18,27 +19,27 @@ const process = (order: number) =>
 
 const names = Effect.map(AirlockTest.Recorded, (recorded) => recorded.map(({ task }) => task.name))
 
-describe("the README's contexts", () => {
-  it.effect("a request lets its effects out at its end", () =>
+describe("a context of the original's README", () => {
+  it.effect("a request dispatches its intents at its end", () =>
     Effect.gen(function*() {
       yield* Airlock.scoped(process(1))
       expect(yield* names).toEqual(["NotifyWarehouse", "SendConfirmation"])
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("a migration suppresses everything, and what it held can be seen", () =>
+  it.effect("a migration drops every intent, and shows what it would have dispatched", () =>
     Effect.gen(function*() {
       const held = yield* Effect.zipRight(process(1), Airlock.intents).pipe(Airlock.scoped({ policy: Policy.dropAll }))
       expect(held.length).toBe(2)
       expect(yield* names).toEqual([])
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("a test asserts that there are none", () =>
+  it.effect("a test asserts that code enqueues nothing", () =>
     Effect.gen(function*() {
       const defect = yield* defectOf(process(1).pipe(Airlock.scoped({ policy: Policy.assertNoEffects })))
       expect(defect).toMatchObject({ _tag: "PolicyViolation" })
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("an endpoint blocks one task, which is held until the end", () =>
+  it.effect("an endpoint blocks one task, whose intent stays in the buffer until the end", () =>
     Effect.gen(function*() {
       const held = yield* Effect.zipRight(process(1), Airlock.intents).pipe(
         Airlock.scoped({ policy: Policy.blockTasks([SendConfirmation]) })
@@ -49,7 +50,7 @@ describe("the README's contexts", () => {
 })
 
 describe("nesting", () => {
-  it.effect("a local policy drops what its region enqueues, in the same buffer", () =>
+  it.effect("a local policy drops the intents of its region, which use the buffer of the scope", () =>
     Effect.gen(function*() {
       yield* Effect.gen(function*() {
         yield* Airlock.enqueue(NotifyWarehouse, { order: 1 })
@@ -59,7 +60,7 @@ describe("nesting", () => {
       expect(yield* names).toEqual(["NotifyWarehouse", "NotifyWarehouse"])
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("own and captured are told apart", () =>
+  it.effect("a scope tells its own intents from captured ones", () =>
     Effect.gen(function*() {
       const counts = yield* Effect.gen(function*() {
         yield* Airlock.enqueue(NotifyWarehouse, { order: 1 })
@@ -70,7 +71,7 @@ describe("nesting", () => {
       expect(counts).toEqual([1, 1, 2])
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("a safety scope lets the safe ones through early, and keeps the dangerous ones", () =>
+  it.effect("a safety scope lets safe intents leave early, and keeps dangerous ones until its end", () =>
     Effect.gen(function*() {
       const early = yield* Effect.zipRight(
         Airlock.enqueue(NotifyWarehouse, { order: 1 }),
@@ -87,8 +88,8 @@ describe("nesting", () => {
     }).pipe(Effect.provide(AirlockTest.layer())))
 })
 
-describe("the problem page", () => {
-  it.effect("bulk: 10 000 saves in a loop leave once each key, in one scope", () =>
+describe("a problem that the original solves", () => {
+  it.effect("bulk: 10 000 saves in one scope dispatch one intent for each key", () =>
     Effect.gen(function*() {
       yield* Effect.forEach(
         Array.from({ length: 10_000 }, (_, n) => n % 10),
@@ -98,7 +99,7 @@ describe("the problem page", () => {
       expect((yield* names).length).toBe(10)
     }).pipe(Effect.provide(AirlockTest.layer())))
 
-  it.effect("re-entrancy: a handler whose own save enqueues it again", () => {
+  it.effect("re-entrancy: a policy or maxCascade stops a handler whose own save enqueues it again", () => {
     const saves: Array<string> = []
     const save = (user: number, by: string) =>
       Effect.zipRight(Effect.sync(() => saves.push(by)), Airlock.enqueue(Enrich, { user }))
@@ -117,7 +118,7 @@ describe("the problem page", () => {
     }).pipe(Effect.provide(AirlockTest.inline({ maxCascade: 5 })))
   })
 
-  it.effect("opting out: fixtures say what they would have sent", () =>
+  it.effect("opting out: a plan shows what fixtures would have dispatched", () =>
     Effect.gen(function*() {
       const plan = yield* Airlock.plan(process(1).pipe(Airlock.withPolicy(Policy.dropAll)))
       expect(Plan.outline(plan)).toEqual([

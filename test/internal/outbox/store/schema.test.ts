@@ -1,14 +1,14 @@
 /**
- * Making the tables, and finding out at the start that they are not those that are expected.
+ * Creating the tables, and checking at the start that they have the expected version.
  */
 import { SqlClient } from "@effect/sql"
 import * as Migrator from "@effect/sql/Migrator"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { checkSchema, ddl, migrate, migrations, schemaVersion } from "../../../src/internal/outbox/schema.js"
-import { makeStore } from "../../../src/internal/outbox/store.js"
-import { onEachDatabase } from "../../support/databases.js"
-import { numberOf, ready, row } from "./outbox.js"
+import { checkSchema, ddl, migrate, migrations, schemaVersion } from "../../../../src/internal/outbox/store/schema.js"
+import { makeStore } from "../../../../src/internal/outbox/store/store.js"
+import { onEachDatabase } from "../../../support/databases.js"
+import { numberOf, ready, row } from "../testStore.js"
 
 onEachDatabase((database) => {
   const client = Layer.orDie(database.client())
@@ -27,7 +27,7 @@ onEachDatabase((database) => {
     })
 
   test(
-    "processes that start together may all make the tables",
+    "concurrent migrations all succeed",
     Effect.gen(function*() {
       yield* Effect.all(Array.from({ length: 5 }, () => migrate("together")), { concurrency: 5 })
       yield* migrate("together")
@@ -36,7 +36,7 @@ onEachDatabase((database) => {
   )
 
   test(
-    "a table may have any name",
+    "a table can have any name",
     Effect.gen(function*() {
       const name = "my \"odd\" `table`"
       yield* migrate(name)
@@ -45,7 +45,7 @@ onEachDatabase((database) => {
   )
 
   test(
-    "a table may lie in a schema",
+    "a table can be in a schema of the database",
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const schema = yield* sql.onDialectOrElse({
@@ -59,7 +59,7 @@ onEachDatabase((database) => {
   )
 
   test(
-    "the statements that are printed make them too, twice without harm",
+    "the printed statements create the tables, and can run twice",
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const text = ddl(
@@ -78,7 +78,7 @@ onEachDatabase((database) => {
   )
 
   test(
-    "the Migrator runs them once",
+    "the Migrator of @effect/sql runs the migration once",
     Effect.gen(function*() {
       const run = Migrator.make({})({ loader: migrations("migrated"), table: "migrated_migrations" })
       expect(yield* run).toEqual([[1, "airlock_outbox"]])
@@ -88,7 +88,7 @@ onEachDatabase((database) => {
   )
 
   test(
-    "missing, older and newer tables are told apart, and what to do about them",
+    "checkSchema tells missing, older and newer tables apart",
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const check = (table: string) => Effect.flip(checkSchema(sql, table))

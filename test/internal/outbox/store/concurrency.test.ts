@@ -1,20 +1,20 @@
 /**
- * The table of the outbox under more than one connection.
+ * The statements of the store over several connections at once.
  */
 import { SqlClient } from "@effect/sql"
 import type { SqlError } from "@effect/sql/SqlError"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, TestServices } from "effect"
-import { inOwnTransaction } from "../../../src/internal/outbox/ownTransaction.js"
-import { onEachServer } from "../../support/databases.js"
-import { until } from "../../support/until.js"
-import { claim, claimed, column, held, idOf, numberOf, Outbox, outbox, ready, row } from "./outbox.js"
+import { inOwnTransaction } from "../../../../src/internal/outbox/store/ownTransaction.js"
+import { onEachServer } from "../../../support/databases.js"
+import { until } from "../../../support/until.js"
+import { claim, claimed, column, held, idOf, numberOf, Outbox, outbox, ready, row } from "../testStore.js"
 
-/** A transaction that did something, and waits to be ended. */
+/** Runs an Effect in a transaction that stays open until `commit` or `rollback`. */
 const open = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => openIn(self, sql.withTransaction))
 
-/** The same with that in which rows are claimed. */
+/** The same with the kind of transaction in which the store claims rows. */
 const openOwn = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.flatMap(
     SqlClient.SqlClient,
@@ -44,7 +44,7 @@ onEachServer((database) => {
     it.effect(name, () => effect.pipe(Effect.provide(outbox(database, { maxConnections: 12 }))), 30_000)
 
   test(
-    "two that claim at once take different rows, and neither waits",
+    "two concurrent claims take different rows, and neither waits",
     Effect.gen(function*() {
       const store = yield* Outbox
       yield* store.insert([row(1), row(2), row(3), row(4)], ready)
@@ -57,7 +57,7 @@ onEachServer((database) => {
   )
 
   test(
-    "rows that a transaction discards or inserts keep nobody waiting",
+    "rows that an open transaction discards or inserts block no other statement",
     Effect.gen(function*() {
       const store = yield* Outbox
       yield* store.insert([row(1), row(2), row(3, { dedupeKey: "k" }), row(4, { dedupeKey: "k" })], ready)
@@ -75,7 +75,7 @@ onEachServer((database) => {
   )
 
   test(
-    "of one dedupe key two that claim at once run one row",
+    "two concurrent claims take one row of a dedupe key",
     Effect.gen(function*() {
       const store = yield* Outbox
       const keyed = { dedupeKey: "k" }
@@ -91,7 +91,7 @@ onEachServer((database) => {
   )
 
   test(
-    "transactions that insert one dedupe key do not wait, and one that is rolled back takes none with it",
+    "transactions that insert the same dedupe keys do not wait for each other, and a rollback affects only its own rows",
     Effect.gen(function*() {
       const store = yield* Outbox
       const first = yield* open(store.insert([row(1, { dedupeKey: "a" }), row(2, { dedupeKey: "b" })], ready))
@@ -103,7 +103,7 @@ onEachServer((database) => {
   )
 
   test(
-    "of one ordering key two that claim at once run one row",
+    "two concurrent claims take one row of an ordering key",
     Effect.gen(function*() {
       const store = yield* Outbox
       const keyed = { orderingKey: "k" }
@@ -119,7 +119,7 @@ onEachServer((database) => {
   )
 
   test(
-    "the limit of an ordering key: of transactions that overlap the later one may go first",
+    "a claim may take the rows of overlapping transactions with one ordering key in the order of their COMMITs",
     Effect.gen(function*() {
       const store = yield* Outbox
       const keyed = { orderingKey: "k" }
@@ -128,7 +128,7 @@ onEachServer((database) => {
       const second = yield* claim()
       expect(second.map(numberOf)).toEqual([2])
       yield* slow.commit
-      // Not at the same time all the same.
+      // It never claims both at the same time.
       expect(yield* claimed()).toEqual([])
       yield* store.acknowledge(second)
       expect(yield* claimed()).toEqual([1])
@@ -136,7 +136,7 @@ onEachServer((database) => {
   )
 
   test(
-    "the limit of an ordering key: a row that comes late, while another one is being claimed, runs beside it",
+    "a claim may take a row whose transaction commits while another row of its ordering key is being claimed",
     Effect.gen(function*() {
       const store = yield* Outbox
       const keyed = { orderingKey: "k" }
@@ -151,7 +151,7 @@ onEachServer((database) => {
   )
 
   test(
-    "what is released while it expires comes out once",
+    "a row that is released while it expires is claimed once",
     Effect.gen(function*() {
       const store = yield* Outbox
       yield* store.insert([row(1), row(2)], { ...held("discard"), heldMillis: -1 })
@@ -164,7 +164,7 @@ onEachServer((database) => {
   )
 
   test(
-    "many that insert, release, discard, claim, expire and acknowledge at once lose nothing, and run nothing twice",
+    "concurrent inserts, releases, discards, claims, expiries and acknowledgements lose no row and run none twice",
     Effect.gen(function*() {
       const store = yield* Outbox
       const sql = yield* SqlClient.SqlClient

@@ -1,25 +1,11 @@
 import { HttpApp, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import {
-  Deferred,
-  Effect,
-  Exit,
-  Fiber,
-  HashMap,
-  Layer,
-  Logger,
-  ManagedRuntime,
-  Option,
-  Schema,
-  Scope,
-  TestClock
-} from "effect"
-import { Airlock, Executor, HttpMiddleware, Task } from "effect-airlock"
+import { Deferred, Effect, Exit, Fiber, HashMap, Layer, Logger, ManagedRuntime, Option, Scope, TestClock } from "effect"
+import { Airlock, Executor, HttpMiddleware } from "effect-airlock"
+import { letOthersRun } from "../support/letOthersRun.js"
+import { Next, next, Work, work } from "../support/tasks.js"
 
-const Work = Task.make("Work", { payload: { n: Schema.Number } })
-const enqueue = (n: number) => Airlock.enqueue(Work, { n })
-
-/** Log lines at error level, with the intents that they name. */
+/** Records log lines with the intents that they name. */
 const logging = () => {
   const lines: Array<{ readonly message: string, readonly intents: ReadonlyArray<string>, readonly count: unknown }> =
     []
@@ -34,36 +20,34 @@ const logging = () => {
   return { lines, layer: Logger.replace(Logger.defaultLogger, logger) }
 }
 
-const settled = Effect.repeatN(Effect.yieldNow(), 200)
-
 describe("Executor.background", () => {
-  it.effect("lets the scope settle before its handlers run, and runs those of a scope in order", () =>
+  it.effect("lets the scope settle before its handlers run, and runs the handlers of one scope in order", () =>
     Effect.gen(function*() {
       const gate = yield* Effect.makeLatch(false)
       const ran: Array<number> = []
       const Handlers = Work.toLayer(({ n }) => Effect.zipRight(gate.await, Effect.sync(() => ran.push(n))))
       yield* Effect.gen(function*() {
-        yield* Effect.forEach([1, 2, 3], enqueue).pipe(Airlock.scoped)
+        yield* Effect.forEach([1, 2, 3], work).pipe(Airlock.scoped)
         expect(ran).toEqual([])
         yield* gate.open
       }).pipe(
         Effect.provide(Handlers.pipe(Layer.provideMerge(Airlock.layer({ executor: Executor.background() }))))
       )
-      // The Layer of the handler has closed, so it has finished what was held.
+      // The Layer of the handler has closed, so the executor has finished what it held.
       expect(ran).toEqual([1, 2, 3])
     }))
 
-  it.effect("carries the batches of scopes side by side, as many as concurrency says, the others in order", () =>
+  it.effect("runs as many batches at once as concurrency allows, and starts the others in order", () =>
     Effect.gen(function*() {
       const running: Array<number> = []
       const gates = yield* Effect.forEach([0, 1, 2, 3], () => Effect.makeLatch(false))
       const Handlers = Work.toLayer(({ n }) => Effect.zipRight(Effect.sync(() => running.push(n)), gates[n]!.await))
       yield* Effect.gen(function*() {
-        yield* Effect.forEach([0, 1, 2, 3], (n) => Airlock.scoped(enqueue(n)))
-        yield* settled
+        yield* Effect.forEach([0, 1, 2, 3], (n) => Airlock.scoped(work(n)))
+        yield* letOthersRun
         expect(running).toEqual([0, 1])
         yield* gates[1]!.open
-        yield* settled
+        yield* letOthersRun
         expect(running).toEqual([0, 1, 2])
         yield* Effect.forEach(gates, (gate) => gate.open)
       }).pipe(
@@ -74,21 +58,21 @@ describe("Executor.background", () => {
       expect(running).toEqual([0, 1, 2, 3])
     }))
 
-  it.effect("holds no more than its capacity: the scope waits for room, and says so if there is none in time", () =>
+  it.effect("makes a scope wait while it is full, and fails the flush at dispatchTimeout", () =>
     Effect.gen(function*() {
       const gate = yield* Effect.makeLatch(false)
       const ran: Array<number> = []
       const Handlers = Work.toLayer(({ n }) => Effect.zipRight(gate.await, Effect.sync(() => ran.push(n))))
       yield* Effect.gen(function*() {
-        yield* Airlock.scoped(enqueue(1))
-        const waits = yield* Effect.fork(Airlock.scoped(enqueue(2)))
-        yield* settled
+        yield* Airlock.scoped(work(1))
+        const waits = yield* Effect.fork(Airlock.scoped(work(2)))
+        yield* letOthersRun
         expect(waits.unsafePoll()).toBe(null)
         yield* TestClock.adjust("5 seconds")
         const error = yield* Effect.flip(Fiber.join(waits))
         expect(error.failures.map(({ reason }) => reason._tag)).toEqual(["SettleTimeoutError"])
-        const lets = yield* Effect.fork(Airlock.scoped(enqueue(3)))
-        yield* settled
+        const lets = yield* Effect.fork(Airlock.scoped(work(3)))
+        yield* letOthersRun
         yield* gate.open
         yield* Fiber.join(lets)
       }).pipe(
@@ -99,29 +83,29 @@ describe("Executor.background", () => {
       expect(ran).toEqual([1, 3])
     }))
 
-  it.effect("logs a failure, by the intent's name", () =>
+  it.effect("logs a failure with the task and the id of its intent", () =>
     Effect.gen(function*() {
       const { layer, lines } = logging()
       const Handlers = Work.toLayer(({ n }) => n === 2 ? Effect.fail(new Error("two")) : Effect.void)
-      yield* Effect.forEach([1, 2, 3], enqueue).pipe(
+      yield* Effect.forEach([1, 2, 3], work).pipe(
         Airlock.scoped,
         Effect.provide(Handlers.pipe(Layer.provideMerge(Airlock.layer({ executor: Executor.background() })))),
         Effect.provide(layer)
       )
       expect(lines.map(({ message }) => message)).toEqual([
-        "Airlock could not let intents leave, after their scope had settled"
+        "Airlock could not dispatch intents, after their scope had settled"
       ])
       expect(lines[0]!.intents[0]).toMatch(/^Work [0-9a-f-]{36}: Dispatching "Work" failed: two$/)
     }))
 
-  it.effect("1 000 intents in flight at the shutdown, and what their handlers enqueue, all run", () =>
+  it.effect("runs 1 000 queued intents, and what their handlers enqueue, before a shutdown ends", () =>
     Effect.gen(function*() {
       const gate = yield* Effect.makeLatch(false)
       const ran: Array<number> = []
       const Handlers = Work.toLayer(({ n }) =>
         gate.await.pipe(
           Effect.zipRight(Effect.sync(() => ran.push(n))),
-          Effect.zipRight(n < 1000 ? Effect.asVoid(enqueue(n + 1000)) : Effect.void)
+          Effect.zipRight(n < 1000 ? Effect.asVoid(work(n + 1000)) : Effect.void)
         )
       )
       const scope = yield* Scope.make()
@@ -131,17 +115,17 @@ describe("Executor.background", () => {
       )
       yield* Effect.forEach(
         Array.from({ length: 200 }, (_, index) => index),
-        (index) => Airlock.scoped(Effect.forEach([0, 1, 2, 3, 4], (n) => enqueue(index * 5 + n)))
+        (index) => Airlock.scoped(Effect.forEach([0, 1, 2, 3, 4], (n) => work(index * 5 + n)))
       ).pipe(Effect.provide(context))
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* settled
+      yield* letOthersRun
       expect(ran).toEqual([])
       yield* gate.open
       yield* Fiber.join(closing)
       expect(ran.sort((a, b) => a - b)).toEqual(Array.from({ length: 2000 }, (_, index) => index))
     }))
 
-  it.effect("at the deadline names each of 1 000 that it could not finish, those whose handler ignores interruption too", () =>
+  it.effect("logs every unfinished intent at shutdownTimeout, those whose handlers ignore interruption too", () =>
     Effect.gen(function*() {
       const { layer, lines } = logging()
       const never = yield* Deferred.make<void>()
@@ -161,14 +145,14 @@ describe("Executor.background", () => {
           )),
           scope
         )
-        yield* Effect.forEach(Array.from({ length: 1000 }, (_, n) => n), (n) => Airlock.scoped(enqueue(n))).pipe(
+        yield* Effect.forEach(Array.from({ length: 1000 }, (_, n) => n), (n) => Airlock.scoped(work(n))).pipe(
           Effect.provide(context)
         )
         const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* settled
+        yield* letOthersRun
         yield* TestClock.adjust("19 seconds")
         expect(closing.unsafePoll()).toBe(null)
-        // The deadline, and the second that those have to answer who are interrupted at it.
+        // The deadline, and the second that interrupted handlers have to end.
         yield* TestClock.adjust("2 seconds")
         yield* TestClock.adjust("1 second")
         expect(yield* Effect.map(closing.poll, Option.isSome)).toBe(true)
@@ -182,7 +166,7 @@ describe("Executor.background", () => {
       yield* Deferred.succeed(never, undefined)
     }))
 
-  it.effect("closures alone, without the Layer of any handler, are finished too", () =>
+  it.effect("finishes closures at shutdown although no handler's Layer is open", () =>
     Effect.gen(function*() {
       const gate = yield* Effect.makeLatch(false)
       const ran: Array<string> = []
@@ -194,26 +178,88 @@ describe("Executor.background", () => {
       expect(ran).toEqual(["closure"])
     }))
 
-  it("tells a host that freezes processes after the response, by WaitUntil", async () => {
+  it("passes a Promise of its work to WaitUntil, for hosts that freeze the process after the response", async () => {
     const gate = Effect.unsafeMakeLatch(false)
     const ran: Array<number> = []
     const Handlers = Work.toLayer(({ n }) => Effect.zipRight(gate.await, Effect.sync(() => ran.push(n))))
     const runtime = ManagedRuntime.make(
       Handlers.pipe(Layer.provideMerge(Airlock.layer({ executor: Executor.background() })))
     )
-    const work: Array<Promise<void>> = []
-    const app = Effect.as(enqueue(1), HttpServerResponse.empty()).pipe(
+    const waitedFor: Array<Promise<void>> = []
+    const app = Effect.as(work(1), HttpServerResponse.empty()).pipe(
       HttpMiddleware.airlock,
       Effect.provideService(Executor.WaitUntil, (promise) => {
-        work.push(promise)
+        waitedFor.push(promise)
       })
     )
     const handler = HttpApp.toWebHandlerRuntime(await runtime.runtime())(app)
     expect((await handler(new Request("http://localhost/"))).status).toBe(204)
-    expect([ran, work.length]).toEqual([[], 1])
+    expect([ran, waitedFor.length]).toEqual([[], 1])
     gate.unsafeOpen()
-    await work[0]
+    await waitedFor[0]
     expect(ran).toEqual([1])
     await runtime.dispose()
+  })
+
+  const provide = (executor: Executor.Executor, handlers: Layer.Layer<never, never, Airlock.Airlock>) =>
+    Effect.provide(handlers.pipe(Layer.provideMerge(Airlock.layer({ executor }))))
+
+  it.effect("accepts what its handlers enqueue while it is full", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      yield* Effect.all([work(1), work(2)]).pipe(
+        Airlock.scoped,
+        provide(
+          Executor.background({ capacity: 2 }),
+          Layer.mergeAll(
+            Work.toLayer(({ n }) => Effect.zipRight(Effect.sync(() => ran.push(`work ${n}`)), next(n))),
+            Next.toLayer(({ n }) => Effect.sync(() => ran.push(`next ${n}`)))
+          )
+        )
+      )
+      expect(ran.sort()).toEqual(["next 1", "next 2", "work 1", "work 2"])
+    }))
+
+  it.effect("passes a Promise to WaitUntil that includes what handlers enqueue", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      const gate = yield* Effect.makeLatch(false)
+      const told: Array<Promise<unknown>> = []
+      yield* Effect.gen(function*() {
+        yield* Airlock.scoped(work(1)).pipe(
+          Effect.provideService(Executor.WaitUntil, (promise) => {
+            told.push(promise.then(() => events.push("done")))
+          })
+        )
+        yield* letOthersRun
+        expect(told.length).toBe(1)
+        yield* gate.open
+        yield* Effect.promise(() => told[0]!)
+        expect(events).toEqual(["work", "next", "done"])
+      }).pipe(provide(
+        Executor.background(),
+        Layer.mergeAll(
+          Work.toLayer(({ n }) => Effect.zipRight(Effect.sync(() => events.push("work")), next(n))),
+          Next.toLayer(() => Effect.zipRight(gate.await, Effect.sync(() => events.push("next"))))
+        )
+      ))
+    }))
+
+  it.effect("runs the intents although WaitUntil throws", () =>
+    Effect.gen(function*() {
+      const ran: Array<number> = []
+      yield* work(1).pipe(
+        Airlock.scoped,
+        Effect.provideService(Executor.WaitUntil, () => {
+          throw new Error("no request")
+        }),
+        provide(Executor.background(), Work.toLayer(({ n }) => Effect.sync(() => ran.push(n))))
+      )
+      expect(ran).toEqual([1])
+    }))
+
+  it("refuses a concurrency or a capacity below 1", () => {
+    expect(() => Executor.background({ concurrency: 0 })).toThrow("at least 1")
+    expect(() => Executor.background({ capacity: 0 })).toThrow("at least 1")
   })
 })

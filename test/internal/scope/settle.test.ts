@@ -1,13 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { Airlock, Executor } from "effect-airlock"
-import { openScope } from "../../src/internal/open.js"
-import { exitWithin } from "../../src/internal/position.js"
-import { settle } from "../../src/internal/settle.js"
-import { layer, note } from "../support/recorder.js"
+import { withoutMarker } from "../../../src/AirlockScope.js"
+import { exitInside } from "../../../src/internal/scope/currentScope.js"
+import { openScope } from "../../../src/internal/scope/open.js"
+import { settle } from "../../../src/internal/scope/settle.js"
+import { layer, note } from "../../support/recorder.js"
 
-describe("settling", () => {
-  it.effect("happens once: whoever comes second, while it goes on or after, gets the first one's result", () =>
+describe("settle", () => {
+  it.effect("settles a scope once, and gives each later call, during or after that, the first result", () =>
     Effect.gen(function*() {
       const airlock = yield* Airlock.Airlock
       const [dispatching, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
@@ -22,8 +23,8 @@ describe("settling", () => {
           )
       })
       const scope = yield* Effect.withFiberRuntime<ReturnType<typeof openScope>>((fiber) => {
-        const scope = openScope(fiber, airlock, { executor: failing })
-        return Effect.as(exitWithin(note("a"), fiber, scope), scope)
+        const scope = openScope(fiber, { airlock, options: { executor: failing } })
+        return Effect.as(withoutMarker(exitInside(note("a"), fiber, scope)), scope)
       })
       const first = yield* Effect.fork(settle(scope, Exit.void))
       yield* Deferred.await(dispatching)
