@@ -1,206 +1,403 @@
-import type { Mutant } from "./mutants.js"
+/** The outbox: its rows, its statements, and the relay. */
+import { inFile, type Mutant } from "./mutant.js"
 
-/** Those of the outbox's table, and of the relay. */
 export const outbox: ReadonlyArray<Mutant> = [
-  {
-    breaks: "outbox: now() for the clock",
-    file: "src/internal/outbox/dialect.ts",
-    from: "now: \"CAST(date_part('epoch', statement_timestamp()) * 1000 AS BIGINT)\"",
-    to: "now: \"CAST(date_part('epoch', now()) * 1000 AS BIGINT)\""
-  },
-  {
-    breaks: "outbox: now() for the moment at which a row is ready",
-    file: "src/internal/outbox/dialect.ts",
-    from: "nowMicros: \"CAST(date_part('epoch', statement_timestamp()) * 1000000 AS BIGINT)\"",
-    to: "nowMicros: \"CAST(date_part('epoch', now()) * 1000000 AS BIGINT)\""
-  },
-  {
-    breaks: "outbox: the clock of the session's time zone",
-    file: "src/internal/outbox/dialect.ts",
-    from: "now: \"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000\"",
-    to: "now: \"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', NOW(6)) DIV 1000\""
-  },
-  {
-    breaks: "outbox: a discard forgets held rows",
-    file: "src/internal/outbox/store.ts",
-    from: "\"state IN ('held', 'ready')\"",
-    to: "\"state = 'ready'\""
-  },
-  {
-    breaks: "outbox: a discard takes what is claimed",
-    file: "src/internal/outbox/store.ts",
-    from: "\"state IN ('held', 'ready')\"",
-    to: "\"state <> 'dead'\""
-  },
-  {
-    breaks: "outbox: a release makes what is claimed ready again",
-    file: "src/internal/outbox/store.ts",
-    from: "toReady(dialect, table), \"state = 'held'\"",
-    to: "toReady(dialect, table), \"state <> 'dead'\""
-  },
-  {
-    breaks: "outbox: a renewal holds what is not held",
-    file: "src/internal/outbox/store.ts",
-    from: "toRenewed(dialect), \"state = 'held'\"",
-    to: "toRenewed(dialect), \"\""
-  },
-  {
-    breaks: "outbox: what was to be discarded comes out at its timeout",
-    file: "src/internal/outbox/take.ts",
-    from: "`${row}.state = 'held' AND ${row}.on_expiry = 'discard'`",
-    to: "`${row}.state = 'dead' AND ${row}.on_expiry = 'discard'`"
-  },
-  {
-    breaks: "outbox: a delay counts from the insert, and is over with the release",
-    file: "src/internal/outbox/transition.ts",
-    from: "due_at = CASE WHEN state = 'held' THEN ${dueWhenReady(dialect)} ELSE NULL END",
-    to: "due_at = NULL"
-  },
-  {
-    breaks: "outbox: a held row deduplicates",
-    file: "src/internal/outbox/take.ts",
-    from: "o.dedupe_key = r.dedupe_key AND o.state = 'ready' ",
-    to:
-      "o.dedupe_key = r.dedupe_key AND o.state = 'held' OR o.task = r.task AND o.dedupe_key = r.dedupe_key AND o.state = 'ready' "
-  },
-  {
-    breaks: "outbox: a claimed row deduplicates",
-    file: "src/internal/outbox/take.ts",
-    from: "o.dedupe_key = r.dedupe_key AND o.state = 'ready' ` +\n  `AND ${before(\"o\", \"r\")})`\n\n/**",
-    to:
-      "o.dedupe_key = r.dedupe_key AND (o.state = 'claimed' OR o.state = 'ready' ` +\n  `AND ${before(\"o\", \"r\")}))`\n\n/**"
-  },
-  {
-    breaks: "outbox: duplicates stay, and run later (PostgreSQL)",
-    file: "src/internal/outbox/take.ts",
-    from: "WHERE id IN (SELECT id FROM duplicates)",
-    to: "WHERE id IN (SELECT id FROM duplicates WHERE FALSE)"
-  },
-  {
-    breaks: "outbox: duplicates stay, and run later (MySQL, SQLite)",
-    file: "src/internal/outbox/take.ts",
-    from: "if (deduped.length > 0) {",
-    to: "if (deduped.length > 1_000_000) {"
-  },
-  {
-    breaks: "outbox: duplicates that a transaction discards are waited for",
-    file: "src/internal/outbox/take.ts",
-    tests: ["test/internal/outbox", "test/outbox"],
-    from: "FOR UPDATE OF d SKIP LOCKED",
-    to: "FOR UPDATE OF d"
-  },
-  {
-    breaks: "outbox: a claim waits for locked rows (PostgreSQL)",
-    file: "src/internal/outbox/take.ts",
-    from: "WHERE ${turn(dialect, table)} FOR UPDATE SKIP LOCKED",
-    to: "WHERE ${turn(dialect, table)} FOR UPDATE"
-  },
-  {
-    breaks: "outbox: a claim waits for locked rows (MySQL)",
-    file: "src/internal/outbox/take.ts",
-    from: "\" FOR UPDATE SKIP LOCKED\"]",
-    to: "\" FOR UPDATE\"]"
-  },
-  {
-    breaks: "outbox: a claim locks the gaps between rows",
-    file: "src/internal/outbox/ownTransaction.ts",
-    from: "\"SET TRANSACTION ISOLATION LEVEL READ COMMITTED\", ",
-    to: ""
-  },
-  {
-    breaks: "outbox: a row overtakes a claimed one with its ordering key",
-    file: "src/internal/outbox/take.ts",
-    from: "AND o.state = 'claimed' ` +",
-    to: "AND o.state = 'nothing' ` +"
-  },
-  {
-    breaks: "outbox: a row overtakes one with its ordering key that is tried again",
-    file: "src/internal/outbox/take.ts",
-    from: "WHERE o.ordering_key = r.ordering_key AND o.state = 'ready' ",
-    to: "WHERE o.ordering_key = r.ordering_key AND o.state = 'ready' AND o.due_at IS NULL "
-  },
-  {
-    breaks: "outbox: rows that become ready in one millisecond change places",
-    file: "src/internal/outbox/transition.ts",
-    from: "COALESCE(` +\n      `(SELECT MAX(o.ready_at) + 1 ",
-    to: "COALESCE(` +\n      `(SELECT MIN(o.ready_at) - 1 "
-  },
-  {
-    breaks: "outbox: a row's turn is lost when its lease ends",
-    file: "src/internal/outbox/transition.ts",
-    from: "ready_at = CASE WHEN state = 'held' THEN",
-    to: "ready_at = CASE WHEN state <> 'dead' THEN"
-  },
-  {
-    breaks: "outbox: a late acknowledgement is not fenced",
-    file: "src/internal/outbox/dialect.ts",
-    from: "(id, lease) IN (SELECT CAST(given ->> 'id' AS UUID), given ->> 'lease' \" +",
-    to: "(id) IN (SELECT CAST(given ->> 'id' AS UUID) \" +"
-  },
-  {
-    breaks: "outbox: a retry keeps its lease",
-    file: "src/internal/outbox/transition.ts",
-    from: "`state = 'ready', lease = NULL, due_at = ${now} + :delay",
-    to: "`state = 'ready', due_at = ${now}"
-  },
-  {
-    breaks: "outbox: what is given back counts as tried",
-    file: "src/internal/outbox/transition.ts",
-    from: ", attempt = attempt - 1",
-    to: ""
-  },
-  {
-    breaks: "outbox: a newer schema is taken",
-    file: "src/internal/outbox/schema.ts",
-    from: ": found === schemaVersion\n",
-    to: ": found >= schemaVersion\n"
-  },
-  {
-    breaks: "outbox: tables are made side by side",
-    file: "src/internal/outbox/schema.ts",
-    from: "\"SELECT pg_advisory_xact_lock(hashtext($1))\"",
-    to: "\"SELECT hashtext($1)\""
-  },
-  {
-    breaks: "relay: an interruption stops handlers that run",
-    file: "src/internal/outbox/relay.ts",
-    from: "Effect.flatMap(Effect.forkDaemon(batch.run)",
-    to: "Effect.flatMap(Effect.fork(batch.run)"
-  },
-  {
-    breaks: "relay: begins what it claimed after an interruption",
-    file: "src/internal/outbox/relay.ts",
-    from: "          batch.isStopping = true\n",
-    to: ""
-  },
-  {
-    breaks: "relay: waits for handlers for ever",
-    file: "src/internal/outbox/relay.ts",
-    from: "Effect.interruptible(Effect.delay(Fiber.interrupt(fiber), drainTimeout))",
-    to: "Effect.interruptible(Effect.delay(Effect.void, drainTimeout))"
-  },
-  {
-    breaks: "relay: a lease ends while its handler runs",
-    file: "src/internal/outbox/relay.ts",
-    from: "      Effect.delay(this.leaseMillis / 3),\n",
-    to: "      Effect.delay(this.leaseMillis * 3_000),\n"
-  },
-  {
-    breaks: "relay: a row that kills its process is tried for ever",
-    file: "src/internal/outbox/relay.ts",
-    from: "if (row.attempt > maxAttempts) {",
-    to: "if (row.attempt > 1_000_000) {"
-  },
-  {
-    breaks: "relay: waits as long each time",
-    file: "src/internal/outbox/relay.ts",
-    from: "1000 * 2 ** (attempt - 1)",
-    to: "1000"
-  },
-  {
-    breaks: "relay: a failed row is tried for ever",
-    file: "src/internal/outbox/relay.ts",
-    from: "row.attempt >= maxAttempts ?",
-    to: "row.attempt >= 1_000_000 ?"
-  }
+  ...inFile("src/internal/scope/outboxRows.ts", [
+    {
+      breaks: "outbox: a row is ready at once though a scope around may still discard it",
+      symbol: "insertRows",
+      replace: "held: scope.outer !== undefined",
+      by: "held: false",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: a plan inserts rows",
+      symbol: "insertRows",
+      replace: "scope.planning",
+      by: "false",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: a pending interruption delays a discard",
+      symbol: "runOutbox",
+      replace: `
+        runWithDeadline(self, {
+          what: \`The \${what} of rows\`,
+          limit: scope.limits.dispatchTimeout,
+          update: outsideScopes
+        })`,
+      by: "Effect.map(Effect.exit(self), (exit) => ({ exit, timeout: undefined }))",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: held rows are renewed though the outcome of their COMMIT is unknown",
+      symbol: "forgetRows",
+      replace: "outbox.forget(intents)",
+      by: "Effect.void",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: the rows of committed intents are not released",
+      symbol: "releaseRows",
+      replace: "outbox.release(intents)",
+      by: "Effect.void",
+      tests: ["test/outbox/suite.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/executor.ts", [
+    {
+      breaks: "outbox: a held row that nobody approved of is released when it expires",
+      symbol: "makeExecutor",
+      replace: `undecided ? "discard" : onExpiry`,
+      by: "onExpiry",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: a flush joins the transaction that is open around it",
+      symbol: "inNoTransaction",
+      replace: "withoutTransaction(context)",
+      by: "context",
+      tests: ["test/outbox/composition.test.ts"]
+    },
+    {
+      breaks: "outbox: the relays of this process are not notified of released rows",
+      symbol: "makeExecutor.transactional",
+      replace: "notify",
+      by: "Effect.void",
+      tests: ["test/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "outbox: the relays of this process are not notified of rows that a flush inserts",
+      symbol: "makeExecutor.dispatch",
+      replace: "notify",
+      by: "Effect.void",
+      tests: ["test/outbox/relay.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/holdings.ts", [
+    {
+      breaks: "outbox: held rows are not renewed",
+      symbol: "Holdings.maintain",
+      replace: "[...this.rows.keys()]",
+      by: `[...this.idsOf("discard"), ...this.idsOf("release")]`,
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: rows that are still to be released or discarded are not renewed",
+      symbol: "Holdings.maintain",
+      replace: "[...this.rows.keys()]",
+      by: `[...this.rows].flatMap(([id, is]) => is === "held" ? [id] : [])`,
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a release that fails is forgotten",
+      symbol: "Holdings.perform",
+      replace: "this.rows.set(id, operation)",
+      by: `operation === "release" ? this.rows.delete(id) : this.rows.set(id, operation)`,
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a discard that fails is forgotten",
+      symbol: "Holdings.perform",
+      replace: "this.rows.set(id, operation)",
+      by: `operation === "discard" ? this.rows.delete(id) : this.rows.set(id, operation)`,
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a row stays in the holdings after its release or discard",
+      symbol: "Holdings.attempt",
+      replace: "this.forget(ids)",
+      by: "{}",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a discard that failed is not tried again",
+      symbol: "Holdings.maintain",
+      replace: `Effect.zipRight(Effect.suspend(() => this.attempt(this.idsOf("discard"), "discard")))`,
+      by: "",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a release that failed is not tried again",
+      symbol: "Holdings.maintain",
+      replace: `Effect.zipRight(Effect.suspend(() => this.attempt(this.idsOf("release"), "release")))`,
+      by: "",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: what is still to be released or discarded is not tried again at the end",
+      symbol: "Holdings.close",
+      replace: `this.idsOf("discard").length + this.idsOf("release").length === 0`,
+      by: "true",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/cascade.ts", [
+    {
+      breaks: "outbox: a cascade does not count its first handler",
+      symbol: "extendCascade",
+      replace: "outer === undefined ? 1 : outer.depth + 1",
+      by: "outer === undefined ? 0 : outer.depth + 1",
+      tests: ["test/outbox/relay.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/dialect.ts", [
+    {
+      breaks: "outbox: the clock stands still in a transaction",
+      symbol: "postgres.now",
+      replace: { text: "statement_timestamp()" },
+      by: "now()",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: rows that one transaction makes ready share one time",
+      symbol: "postgres.nowMicros",
+      replace: { text: "statement_timestamp()" },
+      by: "now()",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: the clock is in the time zone of the session",
+      symbol: "mysql.now",
+      replace: { text: "UTC_TIMESTAMP(6)" },
+      by: "NOW(6)",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a late acknowledgement does not look at the lease",
+      symbol: "postgres",
+      replace: { text: "(id, lease) IN (SELECT CAST(given ->> 'id' AS UUID), given ->> 'lease' " },
+      by: "id IN (SELECT CAST(given ->> 'id' AS UUID) ",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/store.ts", [
+    {
+      breaks: "outbox: a discard leaves held rows",
+      symbol: "makeStore.discard",
+      replace: { text: "state IN ('held', 'ready')" },
+      by: "state = 'ready'",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a discard deletes claimed rows",
+      symbol: "makeStore.discard",
+      replace: { text: "state IN ('held', 'ready')" },
+      by: "state <> 'dead'",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a release makes claimed rows ready again",
+      symbol: "makeStore.release",
+      replace: { text: "state = 'held'" },
+      by: "state <> 'dead'",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a renewal changes rows that are not held",
+      symbol: "makeStore.renew",
+      replace: { text: "state = 'held'" },
+      by: "",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/claim.ts", [
+    {
+      breaks: "outbox: a held row that is to be discarded is released when it expires",
+      symbol: "discards",
+      replace: { text: "'held'" },
+      by: "'dead'",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a held row deduplicates",
+      symbol: "isDuplicate",
+      replace: { text: "o.state = 'ready'" },
+      by: "o.state IN ('held', 'ready')",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a claimed row deduplicates",
+      symbol: "isDuplicate",
+      replace: { text: "o.state = 'ready'" },
+      by: "o.state IN ('claimed', 'ready')",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: duplicates stay and run later (PostgreSQL)",
+      symbol: "inOneStatement",
+      replace: { text: "(SELECT id FROM duplicates)" },
+      by: "(SELECT id FROM duplicates WHERE FALSE)",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: duplicates stay and run later (MySQL, SQLite)",
+      symbol: "inOneTransaction",
+      replace: "withDedupeKey.length > 0",
+      by: "false",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim waits for duplicates that a transaction discards",
+      symbol: "inOneStatement",
+      replace: { text: "FOR UPDATE OF d SKIP LOCKED" },
+      by: "FOR UPDATE OF d",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim waits for locked rows (PostgreSQL)",
+      symbol: "inOneStatement.claim",
+      replace: { text: "FOR UPDATE SKIP LOCKED" },
+      by: "FOR UPDATE",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim waits for locked rows (MySQL)",
+      symbol: "inOneTransaction",
+      replace: { text: "FOR UPDATE SKIP LOCKED" },
+      by: "FOR UPDATE",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+    },
+    {
+      breaks: "outbox: a row overtakes a claimed row with its ordering key",
+      symbol: "isBehind",
+      replace: { text: "o.state = 'claimed'" },
+      by: "o.state = 'dead'",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a row overtakes a row with its ordering key that waits for its next attempt",
+      symbol: "isBehind",
+      replace: { text: "o.state = 'ready'" },
+      by: "o.state = 'ready' AND o.due_at IS NULL",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/ownTransaction.ts", [
+    {
+      breaks: "outbox: a claim locks the gaps between rows",
+      symbol: "begin.mysql",
+      replace: `"SET TRANSACTION ISOLATION LEVEL READ COMMITTED"`,
+      by: "",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/transition.ts", [
+    {
+      breaks: "outbox: a release ends a delay",
+      symbol: "toReady",
+      replace: "`due_at = CASE WHEN state = 'held' THEN ${dueWhenReady(dialect)} ELSE NULL END`",
+      by: "`due_at = NULL`",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: rows that become ready in one millisecond change places",
+      symbol: "readyAt",
+      replace: { text: "MAX(o.ready_at) + 1" },
+      by: "MIN(o.ready_at) - 1",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a row loses its place when its lease ends",
+      symbol: "toReady",
+      replace: { text: "ready_at = CASE WHEN state = 'held'" },
+      by: "ready_at = CASE WHEN state <> 'dead'",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    },
+    {
+      breaks: "outbox: a retry keeps its lease and has no delay",
+      symbol: "toRetried",
+      replace: "`state = 'ready', lease = NULL, due_at = ${now} + :delay, error = :error, failed_at = ${now}`",
+      by: "`state = 'ready', due_at = ${now}, error = :error, failed_at = ${now}`",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "outbox: a row that is unclaimed counts as attempted",
+      symbol: "toUnclaimed",
+      replace: { text: ", attempt = attempt - 1" },
+      by: "",
+      tests: ["test/internal/outbox/store/store.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/schema.ts", [
+    {
+      breaks: "outbox: a newer schema is accepted",
+      symbol: "checkSchema",
+      replace: "found === schemaVersion",
+      by: "found >= schemaVersion",
+      tests: ["test/internal/outbox/store/schema.test.ts"]
+    },
+    {
+      breaks: "outbox: two processes create the tables at the same time",
+      symbol: "migrate",
+      replace: { text: "pg_advisory_xact_lock(hashtext($1))" },
+      by: "hashtext($1)",
+      tests: ["test/internal/outbox/store/schema.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/relay.ts", [
+    {
+      breaks: "relay: it claims only for the handlers that were there when it began",
+      symbol: "relay",
+      replace: "Effect.suspend(() => store.claim({ tasks: handlers.names, limit: batchSize, leaseMillis }))",
+      by: "store.claim({ tasks: handlers.names, limit: batchSize, leaseMillis })",
+      tests: ["test/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: it begins rows that another relay has claimed meanwhile",
+      symbol: "ClaimedBatch.runRow",
+      replace: "this.isStopping || !this.leased.has(row)",
+      by: "this.isStopping",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: an interruption stops running handlers",
+      symbol: "relay",
+      replace: "Effect.forkDaemon(batch.run)",
+      by: "Effect.fork(batch.run)",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: it begins claimed rows after an interruption",
+      symbol: "relay",
+      replace: "batch.isStopping = true",
+      by: "",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: an interruption waits for running handlers for ever",
+      symbol: "relay",
+      replace: "Fiber.interrupt(fiber)",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: a lease ends while its handler runs",
+      symbol: "ClaimedBatch.run",
+      replace: "this.leaseMillis / 3",
+      by: "this.leaseMillis * 3_000",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: a row that kills its process is attempted for ever",
+      symbol: "ClaimedBatch.runRow",
+      replace: "row.attempt > maxAttempts",
+      by: "false",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: a row that fails is attempted for ever",
+      symbol: "ClaimedBatch.runRow",
+      replace: "row.attempt >= maxAttempts ? this.deadLetter(row, error) : this.retry(row, error)",
+      by: "this.retry(row, error)",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    },
+    {
+      breaks: "relay: each retry waits as long as the first",
+      symbol: "backoff",
+      replace: "2 ** (attempt - 1)",
+      by: "2 ** (attempt * 0)",
+      tests: ["test/internal/outbox/relay.test.ts"]
+    }
+  ])
 ]

@@ -1,150 +1,106 @@
 /**
- * `npm run test:mutants [words]`: applies each mutant to a copy of the project, runs the tests there, and fails unless every
- * one of them makes a test go red. Words choose the mutants that have one of them in their description.
+ * `npm run test:mutants` breaks the library in one way after the other, and fails unless each time one of the tests that
+ * the mutant names fails. CONTRIBUTING.md tells how to choose mutants, and how to write one.
  */
-import { spawn } from "node:child_process"
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { join, resolve } from "node:path"
-import { type Mutant, mutants } from "./mutants.js"
+import { parseArgs } from "node:util"
+import type { Mutant } from "./mutant.js"
+import { mutants } from "./mutants.js"
+import { apply, type Mutation, type Problem } from "./runner/apply.js"
+import { choose, defaultBase } from "./runner/choose.js"
+import { compile } from "./runner/compile.js"
+import { Session, UnhealthyTests, type Verdict } from "./runner/session.js"
 
-const workers = 2
-
-const copy = (directory: string): void => {
-  rmSync(directory, { recursive: true, force: true })
-  mkdirSync(directory, { recursive: true })
-  for (const name of ["src", "test", "docs", "package.json", "tsconfig.json", "vitest.config.ts"]) {
-    cpSync(name, join(directory, name), { recursive: true })
+const { positionals: words, values: options } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** Only see whether all mutants fit and compile. */
+    check: { type: "boolean", default: false },
+    /** The mutants of what changed since the base. */
+    changed: { type: "boolean", default: false },
+    base: { type: "string" },
+    /** So many of the others, drawn by the seed. */
+    sample: { type: "string" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    /** No mutant is begun later than that. */
+    minutes: { type: "string", default: "Infinity" }
   }
-  symlinkSync(resolve("node_modules"), join(directory, "node_modules"))
+})
+
+const deadline = Date.now() + Number(options.minutes) * 60_000
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+const refuse = (problems: ReadonlyArray<Problem>): void => {
+  if (problems.length > 0) {
+    problems.forEach(({ message, mutant }) => print(`\n${mutant.breaks}\n    ${message}`))
+    print(`\n${problems.length} mutants are no use as they are`)
+    process.exit(1)
+  }
 }
 
-/** All files in one process, so that what they import is loaded once; and less patience with what hangs. */
-const together = [
-  "--no-isolate",
-  "--pool",
-  "forks",
-  "--poolOptions.forks.singleFork",
-  "--testTimeout",
-  "10000",
-  "--hookTimeout",
-  "10000"
-]
+/** All of them must fit, whichever are to run. */
+const fit = (): ReadonlyMap<Mutant, Mutation> => {
+  const twice = mutants.filter(({ breaks }, index) => mutants.findIndex((other) => other.breaks === breaks) < index)
+  refuse(twice.map((mutant) => ({ mutant, message: "another mutant says the same" })))
+  const results = mutants.map(apply)
+  refuse(results.filter((result): result is Problem => "message" in result))
+  return new Map(
+    results.filter((result): result is Mutation => "text" in result).map((mutation) => [mutation.mutant, mutation])
+  )
+}
 
-/** Whether the tests pass; a run that takes far longer than it should has hung, which is a way to go red. */
-const passes = (
-  directory: string,
-  tests: ReadonlyArray<string>,
-  output: "inherit" | "ignore",
-  limit = 300_000
-): Promise<boolean> =>
-  new Promise((resolve) => {
-    const child = spawn("node", ["node_modules/vitest/vitest.mjs", "run", "--bail", "1", ...tests], {
-      cwd: directory,
-      // Fewer programs than usual: what the models notice at all they notice soon.
-      env: { ...process.env, CI: "true", AIRLOCK_MODEL_SQL_RUNS: "100" },
-      stdio: ["ignore", output, output],
-      // A group of its own: a mutant may loop for ever in a process that its runner cannot end.
-      detached: true
-    })
-    const end = () => {
-      try {
-        process.kill(-child.pid!, "SIGKILL")
-      } catch {
-        // Nobody is left.
-      }
-    }
-    const timer = setTimeout(end, limit)
-    child.on("exit", (code) => {
-      clearTimeout(timer)
-      end()
-      resolve(code === 0)
-    })
-  })
+const chosen = (): ReadonlyArray<Mutant> => {
+  if (!options.changed && options.sample === undefined) {
+    return choose(mutants, { words, since: undefined, sample: Infinity, seed: "" })
+  }
+  const since = options.changed ? options.base ?? defaultBase() : undefined
+  const sample = Number(options.sample ?? 0)
+  const some = choose(mutants, { words, since, sample, seed: options.seed })
+  const changed = since === undefined ? "" : ` --changed --base ${since}`
+  print(`${some.length} of ${mutants.length} mutants. To run the same ones again:`)
+  print(`npm run test:mutants --${changed} --sample ${sample} --seed ${options.seed} ${words.join(" ")}\n`)
+  if (options.changed && since === undefined) {
+    print("This clone has no commit to compare with: nothing counts as changed.\n")
+  }
+  return some
+}
 
-/** The tests that should notice first; the others are run only where these do not. */
-const nearest = (file: string): ReadonlyArray<string> =>
-  file.endsWith("/outbox/relay.ts")
-    ? ["test/internal/outbox/relay"]
-    : file.includes("/outbox/")
-    ? ["test/internal/outbox/store", "test/internal/outbox/schema"]
-    : file.endsWith("SqlTransaction.ts") || file.includes("/sql/")
-    ? ["test/SqlTransaction", "test/sql", "test/model/sql"]
-    : ["HttpMiddleware", "HttpTransaction", "RpcMiddleware", "request", "body"].some((name) =>
-        file.endsWith(`/${name}.ts`)
-      )
-    ? ["HttpMiddleware", "HttpTransaction", "RpcMiddleware", "http/connections", "docs/http"].map((name) =>
-      `test/${name}`
-    )
-    : ["Airlock", "hostile", "Plan", "Policy", "Task", "internal/settle"].map((name) => `test/${name}`)
-
-const others = ["--exclude", "test/{docs,examples}/**", "--exclude", "test/http/load.test.ts"]
-
-const isApplicable = ({ file, from }: Mutant): boolean => readFileSync(file, "utf8").split(from).length === 2
-
-type Fate = "killed" | "killed, but not by the nearest tests" | "SURVIVED"
-
-const fateOf = async (directory: string, { file, from, tests, to }: Mutant): Promise<Fate> => {
-  const path = join(directory, file)
-  const original = readFileSync(path, "utf8")
-  writeFileSync(path, original.replace(from, () => to))
+const run = async (mutations: ReadonlyArray<Mutation>): Promise<boolean> => {
+  const session = new Session(2)
+  const alive: Array<Verdict> = []
+  const show = ({ killed, mutant, reason, seconds }: Verdict) =>
+    print(`${killed ? "killed" : "ALIVE "} ${seconds.toFixed(1).padStart(5)} s  ${mutant.breaks}\n    ${reason}`)
   try {
-    return !await passes(directory, together.concat(tests ?? nearest(file)), "ignore", 90_000)
-      ? "killed"
-      : !await passes(directory, others, "ignore")
-      ? "killed, but not by the nearest tests"
-      : "SURVIVED"
-  } finally {
-    writeFileSync(path, original)
-  }
-}
-
-const words = process.argv.slice(2)
-const chosen = mutants.filter(({ breaks }) => words.length === 0 || words.some((word) => breaks.includes(word)))
-const stale = mutants.filter((mutant) => !isApplicable(mutant))
-if (stale.length > 0) {
-  throw new Error(`what these replace must stand exactly once:\n${stale.map(({ breaks }) => breaks).join("\n")}`)
-}
-const survivors: Array<string> = []
-const queue = [...chosen]
-
-const directoryOf = (worker: number): string => `.tmp/mutants-${worker}`
-
-const work = async (worker: number): Promise<void> => {
-  const directory = directoryOf(worker)
-  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-    const started = performance.now()
-    const fate = await fateOf(directory, mutant)
-    process.stdout.write(`${fate} in ${((performance.now() - started) / 1000).toFixed(0)} s  ${mutant.breaks}\n`)
-    if (fate === "SURVIVED") {
-      survivors.push(mutant.breaks)
+    await session.prepare(new Set(mutations.flatMap(({ mutant }) => mutant.tests)))
+    const notRun = await session.run(mutations, deadline, (verdict) => {
+      show(verdict)
+      if (!verdict.killed) {
+        alive.push(verdict)
+      }
+    })
+    print(`\n${mutations.length - notRun - alive.length} mutants killed, ${alive.length} alive`)
+    if (notRun > 0) {
+      print(`${notRun} not run: the ${options.minutes} minutes were over`)
     }
-  }
-  rmSync(directory, { recursive: true, force: true })
-}
-
-for (let worker = 0; worker < workers; worker++) {
-  copy(directoryOf(worker))
-}
-const sets = new Map(chosen.map(({ file, tests }) => [(tests ?? nearest(file)).join(" "), tests ?? nearest(file)]))
-const areHealthy = async (
-  directory: string,
-  runs: ReadonlyArray<ReadonlyArray<string>>,
-  limit?: number
-): Promise<boolean> => {
-  for (const tests of runs) {
-    if (!await passes(directory, tests, "inherit", limit)) {
+    alive.forEach(show)
+    return alive.length === 0
+  } catch (error) {
+    if (error instanceof UnhealthyTests) {
+      print(error.message)
       return false
     }
+    throw error
+  } finally {
+    session.close()
   }
-  return true
 }
-const healthy = await Promise.all([
-  areHealthy(directoryOf(0), [others]),
-  areHealthy(directoryOf(1), [...sets.values()].map((tests) => together.concat(tests)), 90_000)
-])
-if (!healthy.every((isHealthy) => isHealthy)) {
-  throw new Error("the tests fail without any mutant: what they printed stands above")
+
+const mutations = fit()
+if (options.check) {
+  refuse(compile([...mutations.values()]))
+  print(`${mutants.length} mutants fit and compile`)
+} else {
+  const some = chosen().map((mutant) => mutations.get(mutant)!)
+  refuse(compile(some))
+  process.exit(await run(some) ? 0 : 1)
 }
-await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
-process.stdout.write(`${chosen.length - survivors.length} of ${chosen.length} mutants killed\n`)
-process.exit(survivors.length === 0 ? 0 : 1)

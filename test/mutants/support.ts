@@ -1,0 +1,104 @@
+/** Deadlines, Effect's private members, semaphores and ids. */
+import { inFile, type Mutant } from "./mutant.js"
+
+export const support: ReadonlyArray<Mutant> = [
+  ...inFile("src/internal/support/deadline.ts", [
+    {
+      breaks: "I2: an interruption ends the wait for a dispatch",
+      symbol: "runWithDeadline",
+      replace: "return awaited",
+      by: "return Effect.interruptible(awaited)",
+      tests: ["test/scenarios/interruption.test.ts"]
+    },
+    {
+      breaks: "I11: an executor that hangs has no deadline",
+      symbol: "exitWithin",
+      replace: "Effect.sleep(limit)",
+      by: "Effect.sleep(Duration.infinity)",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/effectInternals.ts", [
+    {
+      breaks: "FiberRefs that a body set are undone when its scope ends",
+      symbol: "updateRefs",
+      replace: "now === changed",
+      by: "now !== undefined",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "FiberRefs: a body that goes on in another fiber stays in its scope",
+      symbol: "updateRefs",
+      replace: "runningFiber()",
+      by: "fiber",
+      tests: ["test/scenarios/batchedRequests.test.ts"]
+    },
+    {
+      breaks: "FiberRefs: the value that a fiber inherited is lost, so that a join takes its own for a change",
+      symbol: "updatedRefs",
+      replace: "[[id, value], ...stack[0][0] === id ? stack.slice(1) : stack]",
+      by: "[[id, value]]",
+      tests: ["test/SqlTransaction.test.ts"]
+    },
+    {
+      breaks: "I11: a deep cascade overflows the stack",
+      symbol: "startFiber",
+      replace: "nesting <= maxNesting",
+      by: "true",
+      tests: ["test/internal/support/effectInternals.test.ts"]
+    },
+    {
+      breaks: "a private member of Effect that is missing is not reported",
+      symbol: "missingInternals",
+      replace: `["RuntimeFiber.setFiberRefs"]`,
+      by: "[]",
+      tests: ["test/internal/support/effectInternals.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/semaphore.ts", [
+    {
+      breaks: "semaphore: a later take overtakes those that wait",
+      symbol: "Semaphore.take",
+      replace: "this.waiters.length === 0",
+      by: "true",
+      tests: ["test/internal/support/semaphore.test.ts"]
+    },
+    {
+      breaks: "semaphore: the last waiter is granted first",
+      symbol: "Semaphore.grant",
+      replace: "this.waiters.shift()",
+      by: "this.waiters.pop()",
+      tests: ["test/internal/support/semaphore.test.ts"]
+    },
+    {
+      breaks: "semaphore: an interrupted waiter is granted a permit later, which is lost",
+      symbol: "Semaphore.take",
+      replace: "this.waiters.splice(this.waiters.indexOf(waiter), 1)",
+      by: "",
+      tests: ["test/internal/support/semaphore.test.ts"]
+    },
+    {
+      breaks: "semaphore: an interrupted waiter does not let in those behind it",
+      symbol: "Semaphore.take",
+      replace: "this.grant()",
+      by: "",
+      tests: ["test/internal/support/semaphore.test.ts"]
+    },
+    {
+      breaks: "semaphore: the time limit of a wait is ignored",
+      symbol: "Semaphore.take",
+      replace: "Effect.sleep(limit)",
+      by: "Effect.never",
+      tests: ["test/internal/support/semaphore.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/id.ts", [
+    {
+      breaks: "ids of many milliseconds have the same random bits",
+      symbol: "beginMillisecond",
+      replace: "globalThis.crypto.getRandomValues(random)",
+      by: "",
+      tests: ["test/internal/support/id.test.ts"]
+    }
+  ])
+]
