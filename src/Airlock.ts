@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
 import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
@@ -326,10 +327,11 @@ const inScope = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   options: ScopeOptions
 ): Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((fiber) => {
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+    const interruptible = RuntimeFlags.interruptible(runtimeFlags)
+    return Effect.uninterruptibleMask((restore) => {
       const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
-      const scope = openScope(fiber, { airlock, options })
+      const scope = openScope(fiber, { airlock, options, interruptible })
       return withScopeSpan(
         Effect.flatMap(
           withoutMarker(exitInside(restore(self), fiber, scope)),
@@ -339,7 +341,7 @@ const inScope = <A, E, R>(
         scope
       )
     })
-  )
+  })
 
 /**
  * Opens a scope as a resource. It settles when the Effect `Scope` closes, by the `Exit` of that `Scope`. Use it in Layers,

@@ -12,6 +12,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import { AirlockScope, type Exact, type OptionsContext, type ScopeOptions, withoutMarker } from "./AirlockScope.js"
 import { Airlock } from "./internal/contract/airlock.js"
 import { exitInside } from "./internal/scope/currentScope.js"
@@ -60,10 +61,11 @@ const inCallScope = <A, E>(
   built: Context.Context<Airlock>,
   options: ScopeOptions
 ): Effect.Effect<A, E> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime((fiber) => {
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+    const interruptible = RuntimeFlags.interruptible(runtimeFlags)
+    return Effect.uninterruptibleMask((restore) => {
       const context = Context.merge(built, fiber.currentContext)
-      const scope = openScope(fiber, { airlock: Context.get(context, Airlock), options, context })
+      const scope = openScope(fiber, { airlock: Context.get(context, Airlock), options, context, interruptible })
       return Effect.flatMap(withoutMarker(exitInside(restore(next), fiber, scope)), (exit) =>
         Effect.flatMap(settle(scope, exit), (settlement) => {
           const failure = failureOf(scope, exit, settlement)
@@ -73,7 +75,7 @@ const inCallScope = <A, E>(
           )
         }))
     })
-  )
+  })
 
 /**
  * {@link airlockCall} with the options of a scope. The default name of the scope is the name of the procedure. The option

@@ -72,8 +72,8 @@ describe("I2: a scope settles once, from its Exit", () => {
       const fiber = yield* note("a").pipe(
         Effect.zipRight(Deferred.succeed(begun, void 0)),
         Effect.zipRight(Deferred.await(go)),
-        Airlock.scoped,
         Effect.uninterruptible,
+        Airlock.scoped,
         Effect.forkDaemon
       )
       yield* Deferred.await(begun)
@@ -83,6 +83,33 @@ describe("I2: a scope settles once, from its Exit", () => {
       yield* Fiber.await(fiber)
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))
+
+  const regions: Record<string, <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<unknown, unknown, R>> = {
+    "Effect.uninterruptible": Effect.uninterruptible,
+    "an acquire": (self) => Effect.scoped(Effect.acquireRelease(self, () => Effect.void)),
+    "a release": (self) => Effect.scoped(Effect.acquireRelease(Effect.void, () => Effect.orDie(self))),
+    "Effect.ensuring": (self) => Effect.ensuring(Effect.void, Effect.orDie(self))
+  }
+  for (const [name, region] of Object.entries(regions)) {
+    it.effect(`a scope inside ${name} that is interrupted meanwhile flushes, as the region goes on`, () =>
+      Effect.gen(function*() {
+        const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+        const fiber = yield* note("a").pipe(
+          Effect.zipRight(Deferred.succeed(begun, void 0)),
+          Effect.zipRight(Deferred.await(go)),
+          Airlock.scoped,
+          Effect.zipRight(Airlock.scoped(note("b"))),
+          region,
+          Effect.forkDaemon
+        )
+        yield* Deferred.await(begun)
+        yield* Fiber.interruptFork(fiber)
+        yield* Effect.yieldNow()
+        yield* Deferred.succeed(go, void 0)
+        yield* Fiber.await(fiber)
+        expect(yield* left).toEqual(["a", "b"])
+      }).pipe(Effect.provide(layer())))
+  }
 
   it.effect("a settling scope refuses further intents", () =>
     Effect.gen(function*() {
@@ -237,11 +264,13 @@ describe("I3: an intent is never lost in silence", () => {
 
   it.effect("an inner scope whose outer scope has settled fails with a FlushError that names its intents", () =>
     Effect.gen(function*() {
-      const go = yield* Deferred.make<void>()
-      const daemon = yield* Deferred.await(go).pipe(
+      const [opened, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+      const daemon = yield* Deferred.succeed(opened, void 0).pipe(
+        Effect.zipRight(Deferred.await(go)),
         Effect.zipRight(note("late")),
         Airlock.scoped,
         Effect.forkDaemon,
+        Effect.zipLeft(Deferred.await(opened)),
         Airlock.scoped
       )
       yield* Deferred.succeed(go, void 0)
@@ -542,23 +571,6 @@ describe("I6: what became of a fiber decides whether its intents leave", () => {
       yield* Fiber.interrupt(fiber)
       expect(yield* left).toEqual(["b"])
       expect(warnings).toEqual([["Warning", expect.objectContaining({ "airlock.scope": "order", "airlock.count": 1 })]])
-    }).pipe(Effect.provide(layer())))
-
-  it.effect("the intents of a Stream's stage before a concurrent one do not leave, and a warning says why", () =>
-    Effect.gen(function*() {
-      const warnings: Array<unknown> = []
-      const logger = Logger.make(({ logLevel, message }) => {
-        warnings.push([logLevel._tag, ...[message].flat()])
-      })
-      yield* Stream.make("a", "b").pipe(
-        Stream.tap(note),
-        Stream.mapEffect((text) => note(`${text} after`), { concurrency: 2 }),
-        Stream.runDrain,
-        Airlock.scoped,
-        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
-      )
-      expect((yield* left).sort()).toEqual(["a after", "b after"])
-      expect(warnings).toEqual([["Warning", expect.stringContaining("a stage of a Stream")]])
     }).pipe(Effect.provide(layer())))
 
   it.effect("concurrent scopes never mix their intents", () =>

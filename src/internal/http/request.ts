@@ -92,24 +92,30 @@ const inScope = <E, R>(
   })
   scope.defaultName = () => `${request.method} ${request.url.split("?")[0]}`
   const settleByOutcome = {
-    onSuccess: (response: HttpServerResponse.HttpServerResponse) =>
-      settleBefore(scope, options, request, response, undefined),
-    onFailure: (cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> =>
+    onSuccess: (response: HttpServerResponse.HttpServerResponse) => {
+      entered.mayLeave = true
+      return settleBefore(scope, options, request, response, undefined)
+    },
+    onFailure: (cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> => {
+      entered.mayLeave = true
       // If the failure becomes a response outside of the middleware, the hook settles by that response.
-      scope.settlement !== undefined || (options.place === "api" && !Cause.isInterruptedOnly(cause))
+      return scope.settlement !== undefined || (options.place === "api" && !Cause.isInterruptedOnly(cause))
         ? Effect.failCause(cause)
         : Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) =>
           Effect.flatMap(
             settleBefore(scope, options, request, response, cause),
             (answer) => answer === response ? Effect.failCause(cause) : Effect.succeed(answer)
           ))
+    }
   }
   // A middleware that is given to `HttpServer.serve` ends after the response was sent, so there the hook settles. Elsewhere the
   // end of the app settles. If both happen, the second finds the scope settled.
   const hook = hooked
     ? hookFor(fiber, scope, (request, response) => settleBefore(scope, options, request, response, undefined))
     : []
-  enter(fiber, scope, ...hook)
+  const entered = enter(fiber, scope, ...hook)
+  // A hook may settle the scope while the app still runs. What the app enqueues after that is late.
+  entered.mayLeave = false
   return withoutMarker(Effect.matchCauseEffect(app, settleByOutcome))
 }
 

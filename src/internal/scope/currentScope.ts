@@ -3,62 +3,183 @@
  *
  * @internal
  */
+import * as Differ from "effect/Differ"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
+import { identity } from "effect/Function"
 import { globalValue } from "effect/GlobalValue"
-import { type AnyFiber, refsOf, type RefUpdate, setRefs, updatedRefs, updateRefs } from "../support/effectInternals.js"
+import {
+  type AnyFiber,
+  currentStep,
+  findUnsupervised,
+  refsOf,
+  type RefUpdate,
+  runningFiber,
+  setRefs,
+  updatedRefs,
+  updateRefs
+} from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
-import { makeFork, noteFiber } from "./fork.js"
+import { type Fork, leaveFiber, makeFork, moveToFiber, noteFiber, noteJoin } from "./fork.js"
 import { rebaseLocal } from "./policyChain.js"
-import { type Current, isInside, type Scope } from "./scope.js"
+import { type Current, type Entered, findScope, isInside, type Scope } from "./scope.js"
 import { scopeOf } from "./view.js"
 
 /** A forked fiber has the same scope and policies, and a node of its own in the tree of fibers. */
-const forkCurrent = (current: Current | undefined): Current | undefined => {
-  if (current === undefined || current.scope === undefined || current.scope.settlement !== undefined) {
-    return current
-  }
+const forkCurrent = (value: Current | undefined): Current | undefined => {
   const running = Fiber.getCurrentFiber()
   // If a captured runtime forks, the running fiber is another one than the parent.
-  if (running._tag === "Some" && running.value.getFiberRef(currentRef) === current) {
-    noteFiber(current.fork, running.value)
+  const parent = running._tag === "Some" && running.value.getFiberRef(currentRef) === value ? running.value : undefined
+  const current = parent === undefined ? value : afterSettled(value)
+  if (current?.scope === undefined) {
+    return current
   }
-  return { scope: current.scope, policies: current.policies, fork: makeFork(current.fork) }
+  const { policies, scope } = current
+  const fork = parent === undefined || scope.settlement !== undefined ? current.fork : notedFork(parent, current)
+  return { scope, policies, fork: makeFork(fork) }
 }
 
 /**
- * Holds a handle, because fibers share a scope. A join does not replace the handle of the parent; it only notes that the
- * child was joined. The FiberRef is global, so that two copies of this package in one process see the same scopes.
+ * A joined fiber belongs to the fiber that joined it. If it has entered a scope that is still open, so has the other one: the
+ * Layers that `Layer.mergeAll` merges are built in fibers of their own.
+ */
+const joinCurrent = (value: Current | undefined, joined: Current | undefined): Current | undefined => {
+  const [current, child] = [afterSettled(value), afterSettled(joined)]
+  if (child?.scope === undefined) {
+    return value
+  }
+  const joiner = forkIn(child.scope, current)
+  if (joiner !== undefined) {
+    noteFiber(joiner, runningFiber())
+    noteJoin(child.fork, joiner)
+  }
+  const { entered, outer, settlement } = child.scope
+  const isHandedOver = child === child.scope && entered !== undefined && settlement === undefined &&
+    child.scope !== current?.scope && outer?.scope === current?.scope
+  if (isHandedOver) {
+    entered.fiber = runningFiber()
+  }
+  return isHandedOver ? child : value
+}
+
+/** The node at which a fiber stands in the tree of a scope, if it is in that scope or in one inside it. */
+const forkIn = (scope: Scope, current: Current | undefined): Fork | undefined => {
+  const inner = findScope(current?.scope, (at) => at === scope || at.outer?.scope === scope)
+  return inner === undefined ? undefined : inner === scope ? current!.fork : inner.outer!.fork
+}
+
+/**
+ * Holds a handle, because fibers share a scope. The FiberRef is global, so that two copies of this package in one process
+ * see the same scopes.
+ *
+ * Effect asks for the difference of two values, and applies it, when a fiber is joined, and when a request ends the step of a
+ * batched `Effect.forEach` in one fiber and Effect continues it in another one.
  */
 const currentRef: FiberRef.FiberRef<Current | undefined> = globalValue(
   Symbol.for("effect-airlock/currentScope"),
   () =>
-    FiberRef.unsafeMake<Current | undefined>(undefined, {
+    FiberRef.unsafeMakePatch<Current | undefined, (old: Current | undefined) => Current | undefined>(undefined, {
+      differ: Differ.make({
+        empty: identity,
+        combine: (first, second) => (value) => second(first(value)),
+        diff: (_, value) => {
+          const moving = leaveStep(value)
+          return () => {
+            moving.forEach((fork) => continueStep(fork))
+            return value
+          }
+        },
+        patch: (patch, value) => patch(value)
+      }),
       fork: forkCurrent,
-      join: (parent, child) => {
-        if (child !== undefined) {
-          child.fork.joined = true
-        }
-        return parent
-      }
+      join: joinCurrent
     })
 )
 
+/** The nodes of a step that the running fiber has left, to wait for a request. */
+const leaveStep = (current: Current | undefined): ReadonlyArray<Fork> => {
+  const left = forksOf(current).filter(({ fiber, step }) =>
+    fiber !== undefined && step !== undefined && fiber === runningFiber() && step !== currentStep(fiber)
+  )
+  left.forEach(leaveFiber)
+  return left
+}
+
+const continueStep = (fork: Fork): void => {
+  const running = runningFiber()
+  moveToFiber(fork, running, currentStep(running))
+}
+
+/** The nodes of a fiber in its scope and in the scopes around it. */
+const forksOf = (current: Current | undefined): ReadonlyArray<Fork> => {
+  const forks: Array<Fork> = []
+  for (let at = current; at !== undefined; at = at.scope?.outer) {
+    forks.push(at.fork)
+  }
+  return forks
+}
+
+/**
+ * The node of the running fiber, which is noted now: what becomes of the fiber decides about what it does here. An item of a
+ * batched `Effect.forEach` gets a node of its own, because Effect may continue it in another fiber.
+ *
+ * @internal
+ */
+export const notedFork = (fiber: AnyFiber, { fork, policies, scope }: Current): Fork => {
+  const own = ownFork(fiber, fork, scope)
+  noteFiber(own, fiber)
+  noteUnknown(own.parent, fiber)
+  if (own !== fork) {
+    setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [setCurrent({ scope, policies, fork: own })]))
+  }
+  return own
+}
+
+const ownFork = (fiber: AnyFiber, fork: Fork, scope: Scope | undefined): Fork => {
+  if (fork.parent === undefined) {
+    const isForeign = scope?.fork === fork && scope.entered !== undefined && scope.entered.fiber !== fiber
+    return isForeign ? makeFork(fork) : fork
+  }
+  const step = currentStep(fiber)
+  if (step === undefined || fork.step === step) {
+    return fork
+  }
+  noteFiber(fork, fiber)
+  return makeFork(fork.step === undefined ? fork : fork.parent, step)
+}
+
+/** Finds the fiber that handed its runtime to code that is not Effect, if it runs unsupervised and has not been noted. */
+const noteUnknown = (fork: Fork | undefined, fiber: AnyFiber): void => {
+  if (fork !== undefined && fork.parent !== undefined && fork.fiber === undefined && fork.fate === undefined) {
+    const ancestors = refsOf(fiber).locals.get(currentRef) ?? []
+    const entry = ancestors.find(([, value]) => (value as Current | undefined)?.fork === fork)
+    const owner = entry && findUnsupervised(entry[0])
+    if (owner !== undefined) {
+      noteFiber(fork, owner)
+    }
+  }
+}
+
 /** The current scope, policies and fork of a fiber. @internal */
-export const currentOf = (fiber: AnyFiber): Current | undefined => {
-  let current = fiber.getFiberRef(currentRef)
-  // The fiber that entered a scope leaves it when the scope settles. A fiber that it forked stays in the scope, which refuses
-  // its enqueues.
+export const currentOf = (fiber: AnyFiber): Current | undefined =>
+  insideProvidedScope(fiber, afterSettled(fiber.getFiberRef(currentRef)))
+
+/**
+ * The fiber that entered a scope leaves it when the scope settles. Any other fiber stays in the scope, which refuses its
+ * enqueues.
+ */
+const afterSettled = (value: Current | undefined): Current | undefined => {
+  let current = value
   while (current !== undefined && current === current.scope && current.scope.settlement !== undefined) {
-    if (current.scope.entered === undefined) {
+    if (current.scope.entered?.mayLeave !== true) {
       break
     }
     current = current.scope.entered.from
   }
-  return insideProvidedScope(fiber, current)
+  return current
 }
 
 /**
@@ -66,7 +187,7 @@ export const currentOf = (fiber: AnyFiber): Current | undefined => {
  */
 const insideProvidedScope = (fiber: AnyFiber, current: Current | undefined): Current | undefined => {
   const provided = scopeOf(fiber.currentContext.unsafeMap.get("effect-airlock/AirlockScope"))
-  if (provided === undefined || provided.settlement !== undefined || current?.isPolicy === true) {
+  if (provided === undefined || current?.isPolicy === true) {
     return current
   }
   const scope = current?.scope
@@ -90,7 +211,17 @@ export const outsideScopes: RefUpdate = setCurrent(undefined)
 export const locally = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   current: Current | undefined
-): Effect.Effect<A, E, R> => Effect.locally(self, currentRef, current)
+): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    FiberRef.getAndSet(currentRef, current),
+    () => self,
+    (before) =>
+      FiberRef.update(currentRef, (now) =>
+        // An item of a batched `Effect.forEach` may have got its node meanwhile.
+        before?.scope === undefined || now === undefined || now.scope !== before.scope || now.fork.step === undefined
+          ? before
+          : { scope: before.scope, policies: before.policies, fork: now.fork })
+  )
 
 /**
  * Runs an Effect in a scope, with further updates of FiberRefs, and returns its exit. It must run in an uninterruptible
@@ -117,9 +248,10 @@ export const exitInside = <A, E, R>(
  *
  * @internal
  */
-export const enter = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<RefUpdate>): void => {
-  scope.entered = { from: fiber.getFiberRef(currentRef) }
+export const enter = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<RefUpdate>): Entered => {
+  scope.entered = { fiber, from: fiber.getFiberRef(currentRef), mayLeave: true }
   setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [setCurrent(scope), ...updates]))
+  return scope.entered
 }
 
 /** Leaves a scope that the running fiber entered. @internal */

@@ -10,12 +10,11 @@ import type { LazyArg } from "effect/Function"
 import type { PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { committed, discard, discardByFate, dispatch, type Disposition, Dispositions } from "./disposition.js"
-import { fateOfBranch, isInterrupted } from "./fork.js"
+import { fatesSeenFrom, isInterrupted } from "./fork.js"
 import { type IntentRecord, isInserted } from "./intentRecord.js"
 import { planOf, viewOf } from "./plan.js"
 import { answerOf, evaluate, mayDrop, runDeciding } from "./policies.js"
 import type { Scope } from "./scope.js"
-import { isRolledBack } from "./transactionTag.js"
 
 /** @internal */
 export interface SettleOptions {
@@ -36,7 +35,7 @@ export const decide = (
   options: SettleOptions,
   fiber: AnyFiber
 ): Effect.Effect<Dispositions> => {
-  const isCancelled = () => options.byExitAlone !== true && !scope.openedInterrupted && isInterrupted(fiber)
+  const isCancelled = () => options.byExitAlone !== true && scope.interruptible && isInterrupted(fiber)
   const dispositions = byFibers(scope, fiber)
   if (!flushes(scope, exit, options, dispositions) || isCancelled()) {
     return Effect.succeed(discardUndecided(dispositions))
@@ -70,12 +69,11 @@ const discardUndecided = (dispositions: Dispositions): Dispositions => {
   return dispositions
 }
 
-/** An intent does not leave if its fiber did not succeed, or if a savepoint beside it was rolled back. */
-const byFibers = (scope: Scope, fiber: AnyFiber): Dispositions =>
-  new Dispositions(
-    scope.buffer,
-    (intent) => discardByFate(isRolledBack(intent.savepoint) ? "failed" : fateOfBranch(intent.fork, fiber), intent)
-  )
+/** An intent does not leave if its branch of fibers did not succeed, or if a savepoint beside it was rolled back. */
+const byFibers = (scope: Scope, fiber: AnyFiber): Dispositions => {
+  const fateOf = fatesSeenFrom(fiber)
+  return new Dispositions(scope.buffer, (intent) => discardByFate(intent, fateOf(intent.fork)))
+}
 
 const flushes = (
   scope: Scope,

@@ -9,6 +9,7 @@ import type { Fate } from "./fork.js"
 import type { IntentRecord } from "./intentRecord.js"
 import type { Dropped } from "./policyChain.js"
 import type { CurrentInside } from "./scope.js"
+import { isRolledBack } from "./transactionTag.js"
 
 /** @internal */
 export type Disposition =
@@ -26,18 +27,32 @@ export type Disposition =
   | { readonly _tag: "Fail", readonly reason: FlushReason }
 
 /**
- * Why an intent is discarded: its scope did not succeed, its plan was not approved, or its fiber did not succeed.
- * `FiberStopped` is an unsupervised fiber that was interrupted.
+ * Why an intent is discarded: its scope did not succeed, its plan was not approved, a savepoint beside it was rolled back, or
+ * its branch of fibers did not succeed.
  *
  * @internal
  */
 export type DiscardReason =
   | "ScopeFailed"
   | "NotApproved"
+  | "RolledBack"
   | "FiberFailed"
   | "FiberInterrupted"
-  | "FiberStopped"
   | "FiberRunning"
+  | "FiberUnknown"
+
+const reasons: { readonly [Why in DiscardReason]: string } = {
+  ScopeFailed: "its scope did not succeed",
+  NotApproved: "its plan was not approved",
+  RolledBack: "a savepoint beside it was rolled back",
+  FiberFailed: "its fiber failed",
+  FiberInterrupted: "its fiber was interrupted",
+  FiberRunning: "its fiber still runs",
+  FiberUnknown: "its fiber is unknown"
+}
+
+/** The reason in words, for a plan and a log. @internal */
+export const reasonOf = (why: DiscardReason): string => reasons[why]
 
 /** @internal */
 export const dispatch: Disposition = { _tag: "Dispatch" }
@@ -48,28 +63,32 @@ export const committed: Disposition = { _tag: "Committed" }
 const discards: { readonly [Why in DiscardReason]: Disposition } = {
   ScopeFailed: { _tag: "Discard", why: "ScopeFailed" },
   NotApproved: { _tag: "Discard", why: "NotApproved" },
+  RolledBack: { _tag: "Discard", why: "RolledBack" },
   FiberFailed: { _tag: "Discard", why: "FiberFailed" },
   FiberInterrupted: { _tag: "Discard", why: "FiberInterrupted" },
-  FiberStopped: { _tag: "Discard", why: "FiberStopped" },
-  FiberRunning: { _tag: "Discard", why: "FiberRunning" }
+  FiberRunning: { _tag: "Discard", why: "FiberRunning" },
+  FiberUnknown: { _tag: "Discard", why: "FiberUnknown" }
 }
 
 /** @internal */
 export const discard = (why: DiscardReason): Disposition => discards[why]
 
-/** The disposition of an intent whose fiber did not succeed; `undefined` if it did. @internal */
-export const discardByFate = (fate: Fate, { fork }: IntentRecord): Disposition | undefined => {
-  switch (fate) {
-    case "succeeded":
-      return undefined
-    case "failed":
-      return discards.FiberFailed
-    case "running":
-      return discards.FiberRunning
-    case "interrupted":
-      return fork.unsupervised ? discards.FiberStopped : discards.FiberInterrupted
-  }
+const discardsByFate: { readonly [F in Fate]: Disposition | undefined } = {
+  succeeded: undefined,
+  failed: discards.FiberFailed,
+  interrupted: discards.FiberInterrupted,
+  running: discards.FiberRunning,
+  unknown: discards.FiberUnknown
 }
+
+/**
+ * The disposition of an intent that does not leave though its scope succeeds, because of its branch of fibers or of a savepoint
+ * beside it; else `undefined`.
+ *
+ * @internal
+ */
+export const discardByFate = (intent: IntentRecord, fate: Fate): Disposition | undefined =>
+  isRolledBack(intent.savepoint) ? discards.RolledBack : discardsByFate[fate]
 
 /** One disposition for each intent of a scope, in order. @internal */
 export class Dispositions {

@@ -29,8 +29,7 @@ import { yieldToEventLoop } from "../support/yieldToEventLoop.js"
 import { late, tell } from "../telemetry/decision.js"
 import { addEnqueueEvent } from "../telemetry/spans.js"
 import { tasksOf } from "./cascade.js"
-import { currentOf } from "./currentScope.js"
-import { noteFiber } from "./fork.js"
+import { currentOf, notedFork } from "./currentScope.js"
 import { frameOf, innermostSavepoint } from "./frame.js"
 import { type Closure, closureOf, IntentRecord } from "./intentRecord.js"
 import { issuesOfOptions, noOptions } from "./options.js"
@@ -108,11 +107,10 @@ const add = (request: EnqueueCall): Effect.Effect<IntentId> =>
       cascade: scope.cascade,
       span: fiber.currentSpan,
       policies: current.policies,
-      fork: current.fork,
+      fork: notedFork(fiber, current),
       savepoint: innermostSavepoint(frame),
       closure
     })
-    noteFiber(current.fork, fiber)
     return current.policies?.onEnqueue === true && scope.state === "open"
       ? evaluateOnEnqueue(scope, intent).pipe(
         Effect.catchTags({

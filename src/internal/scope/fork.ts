@@ -6,7 +6,16 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
-import { type AnyFiber, isUnsupervised } from "../support/effectInternals.js"
+import {
+  type AnyFiber,
+  isForEachWorker,
+  isUnsupervised,
+  type Requests,
+  requestsOf
+} from "../support/effectInternals.js"
+
+/** What became of a fiber when it ended, or of a branch of fibers. @internal */
+export type Fate = "succeeded" | "failed" | "interrupted" | "running" | "unknown"
 
 /**
  * A node of the tree: one fiber, below the fiber that forked it. The fiber is not known when the node is made. It is noted
@@ -16,68 +25,141 @@ import { type AnyFiber, isUnsupervised } from "../support/effectInternals.js"
  */
 export interface Fork {
   readonly parent: Fork | undefined
+  /** The fiber, from the moment it is noted until it ends. */
   fiber: AnyFiber | undefined
-  unsupervised: boolean
-  /** Whether another fiber has joined this one. */
-  joined: boolean
+  /** What became of the fiber, once it has ended. */
+  fate: Fate | undefined
+  /** The fibers that joined it. Its work is part of theirs, and no longer of the fiber that forked it. */
+  joiners: Array<Fork> | undefined
+  /**
+   * The step of a batched `Effect.forEach`, if the node stands for one item of it. After a request Effect continues the
+   * item in another fiber, to which the node then moves.
+   */
+  step: object | undefined
+  /** The requests that the fiber resolves, if it belongs to a `RequestResolver`. */
+  requests: Requests | undefined
 }
 
 /** @internal */
-export const makeFork = (parent: Fork | undefined): Fork => ({
+export const makeFork = (parent: Fork | undefined, step?: object): Fork => ({
   parent,
   fiber: undefined,
-  unsupervised: false,
-  joined: false
+  fate: undefined,
+  joiners: undefined,
+  step,
+  requests: undefined
 })
 
-/** @internal */
+/** Notes the fiber of a node. The root of the tree has none: it is the fiber of the scope itself. @internal */
 export const noteFiber = (fork: Fork, fiber: AnyFiber): void => {
-  if (fork.fiber === undefined && fork.parent !== undefined) {
-    fork.fiber = fiber
-    fork.unsupervised = isUnsupervised(fiber)
+  if (fork.parent !== undefined && fork.fiber === undefined && fork.fate === undefined) {
+    observe(fork, fiber)
   }
 }
 
-/** How a fiber ended, or that it has not. @internal */
-export type Fate = "succeeded" | "failed" | "interrupted" | "running"
+/** The fate is taken when the fiber ends: an interruption that comes later leaves its mark on the fiber too. */
+const observe = (fork: Fork, fiber: AnyFiber): void => {
+  const stops = isUnsupervised(fiber) && !isForEachWorker(fiber)
+  fork.fiber = fiber
+  fork.requests = requestsOf(fiber)
+  if (fork.requests !== undefined && fork.parent?.requests !== fork.requests) {
+    // A daemon runs the batch for the fiber that forked it and waits for the requests, but not for the end of the daemon.
+    fork.joiners = [fork.parent?.parent ?? fork]
+  }
+  fiber.addObserver((exit) => {
+    if (fork.fiber === fiber) {
+      fork.fiber = undefined
+      fork.fate = fateOf(fiber, exit, stops)
+    }
+  })
+}
 
 /** Whether a fiber was interrupted, even if it has not ended yet, or ended with a success. @internal */
 export const isInterrupted = (fiber: AnyFiber): boolean => !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
 
-const fateOf = (fiber: AnyFiber): Fate => {
-  const exit = fiber.unsafePoll()
-  if (exit === null) {
-    return "running"
-  }
-  if (exit._tag === "Failure") {
-    return Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "failed"
-  }
+/**
+ * What became of a fiber that ends. No other fiber waits for one that runs unsupervised, such as a daemon or a stage of a Stream:
+ * an interruption stops it, and does not undo what it did before.
+ */
+const fateOf = (fiber: AnyFiber, exit: Exit.Exit<unknown, unknown>, stops: boolean): Fate => {
   // The loser of Effect.timeout, and a worker of a concurrent Effect.forEach, end with a success that holds a failed Exit.
-  if (Exit.isExit(exit.value) && Exit.isFailure(exit.value)) {
+  const end = Exit.isSuccess(exit) && Exit.isExit(exit.value) ? exit.value : exit
+  if (Exit.isFailure(end) && !Cause.isInterruptedOnly(end.cause)) {
     return "failed"
   }
-  return isInterrupted(fiber) ? "interrupted" : "succeeded"
+  return !stops && (Exit.isFailure(end) || isInterrupted(fiber)) ? "interrupted" : "succeeded"
+}
+
+/** Notes that a fiber was joined by another one. A fiber that fails cannot be joined. @internal */
+export const noteJoin = (fork: Fork, joiner: Fork): void => {
+  if (fork.joiners === undefined) {
+    fork.joiners = [joiner]
+  } else if (fork.joiners[fork.joiners.length - 1] !== joiner) {
+    fork.joiners.push(joiner)
+  }
+}
+
+/** An item of a batched `Effect.forEach` waits for its request. It counts as interrupted until Effect continues it. @internal */
+export const leaveFiber = (fork: Fork): void => {
+  fork.fiber = undefined
+  fork.fate = "interrupted"
+}
+
+/** Effect continues the item in another fiber, as part of another step. @internal */
+export const moveToFiber = (fork: Fork, fiber: AnyFiber, step: object | undefined): void => {
+  fork.fate = undefined
+  fork.step = step
+  observe(fork, fiber)
 }
 
 /**
- * What became of the branch of fibers in which an intent was enqueued, seen from the fiber that settles the scope.
+ * Returns a function that says what became of a branch of fibers, seen from the fiber that settles its scope.
  *
- * The fiber that enqueued must have succeeded, and every fiber above it, because its work was part of theirs. One case is
- * excused: an unsupervised fiber that was interrupted, if it only forked an unsupervised fiber and did not join it. A Stream
- * interrupts the fibers that feed its workers in this way when it ends with a success.
+ * The fiber of a node must have succeeded. So must a fiber that joined it, or if none has, the fiber that forked it; and so
+ * on, up to the fiber of the scope.
  *
  * @internal
  */
-export const fateOfBranch = (fork: Fork, settling: AnyFiber): Fate => {
-  let below: Fork | undefined
-  for (let at: Fork | undefined = fork; at !== undefined; below = at, at = at.parent) {
-    if (at.fiber !== undefined && at.fiber !== settling) {
-      const fate = fateOf(at.fiber)
-      const excused = fate === "interrupted" && at.unsupervised && below?.unsupervised === true && !below.joined
-      if (fate !== "succeeded" && !excused) {
-        return fate
+export const fatesSeenFrom = (settling: AnyFiber): (fork: Fork) => Fate => {
+  const fates = new Map<Fork, Fate>()
+  return (fork) => {
+    if (fork.parent === undefined) {
+      return "succeeded"
+    }
+    const known = fates.get(fork) ?? fateOfBranch(fork, settling)
+    fates.set(fork, known)
+    return known
+  }
+}
+
+const fateOfBranch = (fork: Fork, settling: AnyFiber): Fate => {
+  let first: Fate | undefined
+  const branch = new Set([fork])
+  // A Set is extended while it is iterated, and has each node once.
+  for (const at of branch) {
+    const fate = fateOfFork(at, settling)
+    if (fate !== "succeeded") {
+      first ??= fate
+    } else if (at.parent === undefined) {
+      return fate
+    } else {
+      for (const owner of at.joiners ?? [at.parent]) {
+        branch.add(owner)
       }
     }
   }
-  return "succeeded"
+  return first ?? "unknown"
 }
+
+const fateOfFork = ({ fate, fiber, joiners, parent, requests }: Fork, settling: AnyFiber): Fate =>
+  parent === undefined || fiber === settling
+    ? "succeeded"
+    : fate ?? (fiber === undefined
+      ? joiners === undefined ? "unknown" : "succeeded"
+      : isResolved(requests)
+      ? "succeeded"
+      : "running")
+
+/** The work of a resolver is done when its requests are completed, even if its fibers still run. */
+const isResolved = (requests: Requests | undefined): boolean =>
+  requests !== undefined && [...requests.values()].every(({ state }) => state.completed)

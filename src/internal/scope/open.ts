@@ -10,8 +10,8 @@ import { currentExecutorKey, type Executor } from "../contract/executor.js"
 import type { ScopeOptions } from "../contract/scope.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import type { Cascade } from "./cascade.js"
-import { currentOf } from "./currentScope.js"
-import { isInterrupted, noteFiber } from "./fork.js"
+import { currentOf, notedFork } from "./currentScope.js"
+import { isInterrupted } from "./fork.js"
 import { extend, extendOnce, rebaseLocal } from "./policyChain.js"
 import { type Current, type CurrentInside, Scope } from "./scope.js"
 
@@ -23,41 +23,46 @@ export interface OpenOptions {
   readonly context?: Context.Context<never>
   /** Whether the current scope may become its outer scope. Default: it may. */
   readonly mayBeOuter?: (scope: Scope) => boolean
+  /** Whether an interruption cancels the scope. Default: it does. */
+  readonly interruptible?: boolean
 }
 
 /** Opens a scope inside the current scope of a fiber, or a root scope. @internal */
 export const openScope = (
   fiber: AnyFiber,
-  { airlock, context = fiber.currentContext, mayBeOuter, options }: OpenOptions
+  { airlock, context = fiber.currentContext, mayBeOuter, options, ...rest }: OpenOptions
 ): Scope => {
   const current = currentOf(fiber)
-  const openedInterrupted = isInterrupted(fiber)
-  if (current === undefined || !canBeOuter(current, options, mayBeOuter)) {
-    return openRoot({ airlock, context, current, options, openedInterrupted })
+  // A fiber that is interrupted already opens the scope for its cleanup.
+  const interruptible = rest.interruptible !== false && !isInterrupted(fiber)
+  if (!canBeOuter(current, options, mayBeOuter)) {
+    return openRoot({ airlock, context, current, options, interruptible })
   }
-  noteFiber(current.fork, fiber)
-  const outer = current.scope
+  const fork = notedFork(fiber, current)
+  const outer = fork === current.fork ? current : { scope: current.scope, policies: current.policies, fork }
   return new Scope({
     airlock,
-    executor: outer.executor,
-    policies: extend(extendOnce(current.policies, policyIn(context), context), options.policy, context),
-    outer: current,
+    executor: outer.scope.executor,
+    policies: extend(extendOnce(outer.policies, policyIn(context), context), options.policy, context),
+    outer,
     context,
     options,
-    cascade: outer.cascade,
-    planning: outer.planning,
-    openedInterrupted
+    cascade: outer.scope.cascade,
+    planning: outer.scope.planning,
+    interruptible
   })
 }
 
+/** A plan shows all intents: inside one, no scope is a root. A scope that has settled is no outer scope any more. */
 const canBeOuter = (
-  current: Current,
+  current: Current | undefined,
   { independent }: ScopeOptions,
-  mayBeOuter: OpenOptions["mayBeOuter"]
-): current is CurrentInside =>
-  // A plan shows all intents: inside one, no scope is independent.
-  current.scope !== undefined && (independent !== true || current.scope.planning) &&
-  (mayBeOuter === undefined || mayBeOuter(current.scope))
+  mayBeOuter: OpenOptions["mayBeOuter"] = () => true
+): current is CurrentInside => {
+  const scope = current?.scope
+  return scope !== undefined && scope.settlement === undefined &&
+    (scope.planning || (independent !== true && mayBeOuter(scope)))
+}
 
 /** @internal */
 export interface RootOptions {
@@ -69,7 +74,7 @@ export interface RootOptions {
   /** Default: the cascade of the current scope. */
   readonly cascade?: Cascade | undefined
   readonly planning?: boolean
-  readonly openedInterrupted?: boolean
+  readonly interruptible?: boolean
 }
 
 /**
@@ -79,7 +84,7 @@ export interface RootOptions {
  * @internal
  */
 export const openRoot = (
-  { airlock, cascade, context, current, openedInterrupted = false, options, planning = false }: RootOptions
+  { airlock, cascade, context, current, interruptible = true, options, planning = false }: RootOptions
 ): Scope => {
   const base = rebaseLocal(current?.policies, extend(undefined, airlock.policy, context))
   const executor = options.executor ?? executorIn(context) ?? airlock.executor
@@ -90,9 +95,10 @@ export const openRoot = (
     outer: undefined,
     context,
     options,
-    cascade: cascade ?? current?.scope?.cascade,
+    cascade: cascade ?? (current?.scope?.settlement === undefined ? current?.scope?.cascade : undefined),
     planning,
-    openedInterrupted
+    interruptible,
+    settledAround: current?.scope?.settlement && current.scope.name
   })
 }
 
@@ -114,7 +120,7 @@ export const openBeside = (current: CurrentInside, context: Context.Context<neve
     options,
     cascade,
     planning,
-    openedInterrupted: false
+    interruptible: true
   })
 }
 

@@ -12,11 +12,11 @@ import { runWithDeadline } from "../support/deadline.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { groupBy } from "../support/groupBy.js"
 import { outsideScopes } from "./currentScope.js"
-import { fateOfBranch } from "./fork.js"
+import { discardByFate } from "./disposition.js"
+import { fatesSeenFrom } from "./fork.js"
 import { type IntentRecord, isInserted } from "./intentRecord.js"
 import { evaluate } from "./policies.js"
 import { findScope, type Scope } from "./scope.js"
-import { isRolledBack } from "./transactionTag.js"
 
 /**
  * Inserts the rows of a transaction's scope. The policies of each intent are evaluated here, where a row can still be left
@@ -25,11 +25,11 @@ import { isRolledBack } from "./transactionTag.js"
  * @internal
  */
 export const insertRows = (scope: Scope, database: unknown, fiber: AnyFiber): Effect.Effect<void, unknown> => {
+  const fateOf = fatesSeenFrom(fiber)
   const intents = scope.planning
     ? []
     : scope.buffer.filter((intent) =>
-      outboxOf(scope, intent)?.database === database && !isRolledBack(intent.savepoint) &&
-      fateOfBranch(intent.fork, fiber) === "succeeded"
+      outboxOf(scope, intent)?.database === database && discardByFate(intent, fateOf(intent.fork)) === undefined
     )
   if (intents.length === 0) {
     return Effect.void

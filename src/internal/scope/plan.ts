@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import type { PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
 import { Entry, Plan } from "../../Plan.js"
 import type { ScopeView } from "../contract/scope.js"
-import { discardByFate, type DiscardReason, dispatch, type Disposition, Dispositions } from "./disposition.js"
-import { fateOfBranch } from "./fork.js"
+import { discardByFate, dispatch, type Disposition, Dispositions, reasonOf } from "./disposition.js"
+import { fatesSeenFrom } from "./fork.js"
 import type { IntentRecord } from "./intentRecord.js"
 import { evaluate } from "./policies.js"
 import type { Scope } from "./scope.js"
@@ -49,29 +49,21 @@ const shownAs = (
     case "Drop":
       return { decision: "drop", ...disposition.by }
     case "Discard":
-      return { decision: "aside", reason: reasons[disposition.why] }
+      return { decision: "aside", reason: reasonOf(disposition.why) }
     case "HandOver":
     case "Fail":
       return undefined
   }
 }
 
-const reasons: { readonly [Why in DiscardReason]: string } = {
-  ScopeFailed: "its scope did not succeed",
-  NotApproved: "its plan was not approved",
-  FiberFailed: "its fiber failed",
-  FiberInterrupted: "its fiber was interrupted",
-  FiberStopped: "its fiber was interrupted",
-  FiberRunning: "its fiber still runs"
-}
-
 /** The plan of a scope if it succeeded now. @internal */
 export const preview = (scope: Scope): Effect.Effect<Plan, PolicyFailedError | SettleTimeoutError> =>
   Effect.withFiberRuntime((fiber) => {
+    const fateOf = fatesSeenFrom(fiber)
     const dispositions = new Dispositions(scope.buffer.slice(), (intent) => {
-      const fate = fateOfBranch(intent.fork, fiber)
-      // A fiber that still runs may succeed before the scope settles.
-      return fate === "running" ? undefined : discardByFate(fate, intent)
+      const fate = fateOf(intent.fork)
+      // A fiber that still runs may succeed before the scope settles, and an unknown one may be joined.
+      return discardByFate(intent, fate === "running" || fate === "unknown" ? "succeeded" : fate)
     })
     return Effect.map(evaluate(scope, dispositions.undecided), (dropped) => {
       dispositions.drop(dropped)

@@ -7,40 +7,32 @@ import * as Effect from "effect/Effect"
 import * as LogLevel from "effect/LogLevel"
 import type { FlushFailure } from "../../AirlockError.js"
 import * as AirlockMetrics from "../../AirlockMetrics.js"
-import type { Intent } from "../../Intent.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { groupBy } from "../support/groupBy.js"
 import { count, type Decision, failed, late, nameOf, tell } from "../telemetry/decision.js"
 import { addEvents, isTraced, now } from "../telemetry/spans.js"
-import type { DiscardReason, Disposed, Dispositions } from "./disposition.js"
+import { type Disposed, type Dispositions, reasonOf } from "./disposition.js"
 import type { IntentRecord } from "./intentRecord.js"
 import type { Scope } from "./scope.js"
 
-const discarded = (level: LogLevel.LogLevel, why: string): Decision<Intent> => ({
-  level,
-  message: `discarded intents: ${why}`,
-  describe: nameOf,
+const discarded: Decision<Disposed<"Discard">> = {
+  level: LogLevel.Debug,
+  message: "discarded intents: their scope did not succeed",
+  describe: ({ intent }) => nameOf(intent),
   metric: AirlockMetrics.discarded,
   event: "discarded"
-})
+}
 
-const byFiber = discarded(LogLevel.Debug, "the fibers that enqueued them failed or were interrupted")
+const notApproved: typeof discarded = { ...discarded, message: "discarded intents: their plan was not approved" }
 
-const discardDecisions: { readonly [Why in DiscardReason]: Decision<Intent> } = {
-  ScopeFailed: discarded(LogLevel.Debug, "their scope did not succeed"),
-  NotApproved: discarded(LogLevel.Debug, "their plan was not approved"),
-  FiberFailed: byFiber,
-  FiberInterrupted: byFiber,
-  FiberStopped: discarded(
-    LogLevel.Warning,
-    "the fibers that enqueued them ran unsupervised and were interrupted, as is a stage of a Stream " +
-      "that feeds a concurrent one. Enqueue in a fiber that ends by itself"
-  ),
-  FiberRunning: discarded(
-    LogLevel.Warning,
-    "the fibers that enqueued them still run though their scope ends. " +
-      "Join those fibers, or give them a scope of their own"
-  )
+/** The only discard that surprises: the scope succeeds, and these intents do not leave. */
+const setAside: typeof discarded = {
+  ...discarded,
+  level: LogLevel.Warning,
+  message:
+    "discarded intents though their scope succeeded: the fibers that enqueued them did not. Join those fibers before " +
+    "the scope ends, or put a scope around their work, with Airlock.scoped",
+  describe: ({ disposition, intent }) => `${nameOf(intent)}: ${reasonOf(disposition.why)}`
 }
 
 const dropped: Decision<Disposed<"Drop">> = {
@@ -54,9 +46,12 @@ const dropped: Decision<Disposed<"Drop">> = {
 
 /** Reports the intents that the scope does not dispatch. @internal */
 export const reportUndispatched = (scope: Scope, dispositions: Dispositions): Effect.Effect<void> => {
-  const discarded = groupBy(dispositions.where("Discard"), ({ disposition }) => discardDecisions[disposition.why])
+  const discards = groupBy(
+    dispositions.where("Discard"),
+    ({ disposition: { why } }) => why === "NotApproved" ? notApproved : dispositions.flushes ? setAside : discarded
+  )
   return Effect.all([
-    ...[...discarded].map(([decision, items]) => tell(decision, items.map(intentOf), scope.name)),
+    ...[...discards].map(([decision, items]) => tell(decision, items, scope.name)),
     tell(dropped, dispositions.where("Drop"), scope.name),
     ...reportLate(dispositions)
   ], { discard: true })
@@ -72,6 +67,12 @@ const reportLate = (dispositions: Dispositions): ReadonlyArray<Effect.Effect<voi
     scope === undefined ? Effect.void : tell(late, items.map(intentOf), scope)
   )
 }
+
+/** The fiber of the scope outlives the scope in which it was forked. @internal */
+export const reportSettledAround = ({ name, settledAround }: Scope): Effect.Effect<void> =>
+  Effect.logDebug(`Airlock opened a root scope: the scope of its fiber, "${settledAround}", has settled`).pipe(
+    Effect.annotateLogs("airlock.scope", name)
+  )
 
 /** Counts the intents that were dispatched, and traces them. They are not logged. @internal */
 export const reportDispatched = (fiber: AnyFiber, intents: ReadonlyArray<IntentRecord>): void => {

@@ -12,6 +12,7 @@ import type { AirlockService } from "../contract/airlock.js"
 import type { Executor } from "../contract/executor.js"
 import { type ResolvedLimits, resolveLimits } from "../contract/limits.js"
 import type { ScopeOptions, ScopeState, ScopeView } from "../contract/scope.js"
+import type { AnyFiber } from "../support/effectInternals.js"
 import type { Cascade } from "./cascade.js"
 import { type Fork, makeFork } from "./fork.js"
 import type { IntentRecord } from "./intentRecord.js"
@@ -29,6 +30,15 @@ export interface Current {
 /** A {@link Current} inside a scope. @internal */
 export interface CurrentInside extends Current {
   readonly scope: Scope
+}
+
+/** How a fiber entered a scope without a bracket. @internal */
+export interface Entered {
+  /** The fiber that entered it, or that joined that fiber. To any other fiber the scope was handed by a runtime. */
+  fiber: AnyFiber
+  /** What was current in the fiber before. It is current again when the scope has settled, if the fiber may leave. */
+  readonly from: Current | undefined
+  mayLeave: boolean
 }
 
 /** The result of settling a scope. @internal */
@@ -58,8 +68,10 @@ export interface ScopeFields {
   readonly cascade: Cascade | undefined
   /** Whether it belongs to a dry run: no intent is dispatched from it, nor from the scopes inside it. */
   readonly planning: boolean
-  /** Whether the fiber that opened it had already been interrupted: then the scope belongs to its cleanup. */
-  readonly openedInterrupted: boolean
+  /** Whether its fiber could be interrupted when it opened the scope. If not, an interruption does not cancel the scope. */
+  readonly interruptible: boolean
+  /** The name of the scope of its fiber, if that one had settled before this one was opened, as a root. */
+  readonly settledAround?: string | undefined
 }
 
 /**
@@ -80,20 +92,19 @@ export class Scope implements CurrentInside {
   readonly options: ScopeOptions
   readonly cascade: Cascade | undefined
   readonly planning: boolean
-  readonly openedInterrupted: boolean
+  readonly interruptible: boolean
+  readonly settledAround: string | undefined
   /** How many scopes are around it. */
   readonly depth: number
   state: ScopeState = "open"
   settlement: Settlement | undefined = undefined
   /** Completes with the settlement. Present if a second fiber waits for the settlement. */
   settled: Deferred.Deferred<Settlement> | undefined = undefined
-  /**
-   * Present if its fiber entered it without a bracket. `from` is current in that fiber again when the scope has settled.
-   */
-  entered: { readonly from: Current | undefined } | undefined = undefined
-  /** Its name if the options have none. */
+  /** Present if its fiber entered it without a bracket. */
+  entered: Entered | undefined = undefined
   /** Its view, once one was asked for. */
   view: ScopeView | undefined = undefined
+  /** Its name if the options have none. */
   defaultName: () => string = () => `scope ${this.id}`
 
   constructor(fields: ScopeFields) {
@@ -105,7 +116,8 @@ export class Scope implements CurrentInside {
     this.options = fields.options
     this.cascade = fields.cascade
     this.planning = fields.planning
-    this.openedInterrupted = fields.openedInterrupted
+    this.interruptible = fields.interruptible
+    this.settledAround = fields.settledAround
     this.depth = fields.outer === undefined ? 0 : fields.outer.scope.depth + 1
     this.limits = resolveLimits(fields.options, fields.airlock)
   }

@@ -18,7 +18,7 @@ import { withFlushSpan } from "../telemetry/spans.js"
 import { apply } from "./apply.js"
 import { outsideScopes } from "./currentScope.js"
 import { decide, discardAll, type SettleOptions } from "./decide.js"
-import { reportSettling } from "./report.js"
+import { reportSettledAround, reportSettling } from "./report.js"
 import type { Scope, Settlement } from "./scope.js"
 
 /**
@@ -57,7 +57,10 @@ export const settle = (
           }))
         }))
     })
-    return scope.buffer.length === 0 ? settling : withFlushSpan(settling, fiber, scope)
+    const reporting = scope.settledAround === undefined
+      ? settling
+      : Effect.zipRight(reportSettledAround(scope), settling)
+    return scope.buffer.length === 0 ? reporting : withFlushSpan(reporting, fiber, scope)
   })
 
 /**

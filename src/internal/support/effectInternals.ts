@@ -5,14 +5,16 @@
  * @internal
  */
 import type * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import type * as FiberId from "effect/FiberId"
-import type * as FiberRef from "effect/FiberRef"
+import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import { globalValue } from "effect/GlobalValue"
 import { getCurrentVersion } from "effect/ModuleVersion"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import type * as Request from "effect/Request"
 import * as Runtime from "effect/Runtime"
 import type * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as EffectScope from "effect/Scope"
@@ -20,6 +22,8 @@ import type * as EffectScope from "effect/Scope"
 /** Members of a fiber that its type does not show. Effect's own run loop uses them. */
 interface Internals {
   readonly _fiberRefs: FiberRefs.FiberRefs
+  /** The places at which the fiber stops if a request has to wait for its batch. */
+  readonly _steps: ReadonlyArray<object>
   setFiberRefs(refs: FiberRefs.FiberRefs): void
 }
 
@@ -119,11 +123,61 @@ export const startFiber = <A, E>(
 /** Effect keeps all unsupervised fibers in one global set. The public `Fiber.roots` copies it. */
 const unsupervised = globalValue(
   Symbol.for("effect/FiberScope/Global"),
-  (): { readonly roots?: ReadonlySet<unknown> } => ({})
+  (): { readonly roots?: ReadonlySet<AnyFiber> } => ({})
 )
 
 /** Whether no other fiber supervises a fiber, because it is a daemon or was forked into a Scope. @internal */
 export const isUnsupervised = (fiber: AnyFiber): boolean => unsupervised.roots!.has(fiber)
+
+/** Finds a running unsupervised fiber. @internal */
+export const findUnsupervised = (id: FiberId.Single): AnyFiber | undefined => {
+  for (const fiber of unsupervised.roots!) {
+    if (Equal.equals(fiber.id(), id)) {
+      return fiber
+    }
+  }
+  return undefined
+}
+
+/** Effect sets it while a worker of a concurrent `Effect.forEach` runs, and resets it in each fiber that is forked. */
+const forkScopeOverride = globalValue(
+  Symbol.for("effect/FiberRef/currentForkScopeOverride"),
+  (): FiberRef.FiberRef<Option.Option<unknown>> | undefined => undefined
+)
+
+/**
+ * Whether a fiber is a worker of a concurrent `Effect.forEach` or `Effect.all`. Such workers are unsupervised, but the
+ * fiber that started them waits for them.
+ *
+ * @internal
+ */
+export const isForEachWorker = (fiber: AnyFiber): boolean => Option.isSome(fiber.getFiberRef(forkScopeOverride!))
+
+/** Effect sets it to the requests of a batch while their resolver runs, and the fibers of the resolver inherit it. */
+const requestMap = globalValue(
+  Symbol.for("effect/FiberRef/currentRequestMap"),
+  (): FiberRef.FiberRef<Requests> | undefined => undefined
+)
+
+/** The requests of a batch. @internal */
+export type Requests = ReadonlyMap<unknown, Request.Entry<unknown>>
+
+/** The requests that a fiber resolves. @internal */
+export const requestsOf = (fiber: AnyFiber): Requests | undefined => {
+  const requests = fiber.getFiberRef(requestMap!)
+  return requests.size === 0 ? undefined : requests
+}
+
+/**
+ * The innermost step of a batched `Effect.forEach` that a fiber runs. A request inside of it ends the step, and Effect
+ * continues the rest in another fiber.
+ *
+ * @internal
+ */
+export const currentStep = (fiber: AnyFiber): object | undefined => {
+  const steps = (fiber as AnyFiber & Internals)._steps
+  return steps.length === 0 ? undefined : steps[steps.length - 1]
+}
 
 /**
  * Whether a Scope has no finalizers. If Effect's Scope does not have the expected members, the result is `false`, which is safe
@@ -144,12 +198,19 @@ export const hasNoFinalizers = (scope: EffectScope.CloseableScope): boolean => {
  */
 export const missingInternals = (
   fiber: AnyFiber,
-  fiberScope: { readonly roots?: unknown } = unsupervised
+  { fiberScope = unsupervised, override = forkScopeOverride, requests = requestMap }: {
+    readonly fiberScope?: { readonly roots?: unknown }
+    readonly override?: unknown
+    readonly requests?: unknown
+  } = {}
 ): string | undefined => {
   const missing = [
     ...Predicate.hasProperty(fiber, "_fiberRefs") ? [] : ["RuntimeFiber._fiberRefs"],
     ...Predicate.hasProperty(fiber, "setFiberRefs") ? [] : ["RuntimeFiber.setFiberRefs"],
-    ...fiberScope.roots instanceof Set ? [] : ["the set of unsupervised fibers"]
+    ...Predicate.hasProperty(fiber, "_steps") ? [] : ["RuntimeFiber._steps"],
+    ...fiberScope.roots instanceof Set ? [] : ["the set of unsupervised fibers"],
+    ...Predicate.hasProperty(override, FiberRef.FiberRefTypeId) ? [] : ["the FiberRef currentForkScopeOverride"],
+    ...Predicate.hasProperty(requests, FiberRef.FiberRefTypeId) ? [] : ["the FiberRef currentRequestMap"]
   ]
   return missing.length === 0
     ? undefined

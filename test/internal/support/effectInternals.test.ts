@@ -15,12 +15,20 @@ describe("the check of Effect's private members", () => {
     Effect.gen(function*() {
       // A fiber of a version that has renamed them.
       const other = Object.create(null) as AnyFiber
-      const message = missingInternals(other, {})
+      const message = missingInternals(other, { fiberScope: {}, override: null, requests: null })
       expect(message).toContain(`Effect ${getCurrentVersion()}`)
-      for (const member of ["RuntimeFiber._fiberRefs", "RuntimeFiber.setFiberRefs", "the set of unsupervised fibers"]) {
+      const members = [
+        "RuntimeFiber._fiberRefs",
+        "RuntimeFiber.setFiberRefs",
+        "RuntimeFiber._steps",
+        "the set of unsupervised fibers",
+        "the FiberRef currentForkScopeOverride",
+        "the FiberRef currentRequestMap"
+      ]
+      for (const member of members) {
         expect(message).toContain(member)
       }
-      expect(missingInternals(yield* fiber, { roots: [] })).toContain("the set of unsupervised fibers")
+      expect(missingInternals(yield* fiber, { fiberScope: { roots: [] } })).toContain("the set of unsupervised fibers")
     }))
 })
 
