@@ -1,8 +1,9 @@
 /** Turns a program into an Effect. Each step uses the operators that a user would write. */
-import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Runtime, Stream } from "effect"
 import type { AirlockScope } from "effect-airlock"
 import { Airlock, Policy } from "effect-airlock"
-import type { Block, PolicyKind, Step } from "./program.js"
+import { batched, get } from "../support/batching.js"
+import type { Block, PolicyKind, Stage, Step } from "./program.js"
 import { Count } from "./tasks.js"
 
 const policyOf = (kind: PolicyKind): Policy.Policy => {
@@ -59,9 +60,15 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
           Deferred.await(done)
         ))
     case "ForkJoin":
-      return Effect.flatMap(Effect.fork(interpret(step.block, run)), Fiber.join)
     case "ForkAwait":
-      return Effect.flatMap(Effect.fork(interpret(step.block, run)), Fiber.await)
+      return Effect.flatMap(
+        Effect.fork(interpret(step.block, run)),
+        (fiber): Interpreted =>
+          Effect.ensuring(
+            step._tag === "ForkJoin" ? Fiber.join(fiber) : Fiber.await(fiber),
+            step.later ? Fiber.interrupt(fiber) : Effect.void
+          )
+      )
     case "All":
       return Effect.flatMap(
         inTurn(step.blocks, run),
@@ -71,12 +78,13 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
       return Effect.flatMap(Deferred.make<void>(), (done) =>
         plainly(interpret(step.block, run)).pipe(
           Effect.ensuring(Deferred.succeed(done, void 0)),
-          Effect.zipRight(Effect.never),
+          Effect.zipRight(step.then === "ends" ? Effect.void : Effect.never),
           Effect.forkDaemon,
           Effect.tap((fiber) => Effect.sync(() => run.daemons.push(fiber))),
           Effect.zipLeft(Deferred.await(done)),
           // A daemon that failed must have ended before its scope goes on.
-          Effect.zipLeft(Effect.repeatN(Effect.yieldNow(), 3))
+          Effect.zipLeft(Effect.repeatN(Effect.yieldNow(), 3)),
+          Effect.flatMap((fiber) => step.then === "stopped" ? Fiber.interrupt(fiber) : Effect.void)
         ))
     case "Stream":
       return Effect.flatMap(inTurn(step.blocks, run), (children) =>
@@ -84,6 +92,55 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
           Stream.mapEffect((child) => child, { concurrency: children.length + 1 }),
           Stream.runDrain
         ))
+    case "Stage":
+      return Stream.fromIterable(step.blocks).pipe(
+        Stream.rechunk(1),
+        Stream.mapEffect((block) => Effect.ignore(plainly(interpret(block, run)))),
+        followedBy(step.before),
+        Stream.runDrain
+      )
+    case "Callback":
+      return Effect.flatMap(Effect.runtime<Airlock.Airlock | AirlockScope>(), (runtime) =>
+        Effect.promise(async () => {
+          await Promise.resolve()
+          await Runtime.runPromiseExit(runtime)(plainly(interpret(step.block, run)))
+        }))
+    case "Batch":
+      return Effect.flatMap(
+        Effect.all([
+          inTurn(step.items.map(({ before }) => before), run),
+          inTurn(step.items.map(({ after }) => after), run)
+        ]),
+        ([before, after]) =>
+          batched(
+            step.items.map((_, index) => index),
+            (index) => before[index]!.pipe(Effect.zipRight(get(index)), Effect.zipRight(after[index]!))
+          )
+      )
+  }
+}
+
+/** A stage that runs in another fiber than the stages before it. */
+const followedBy = (stage: Stage) => <E, R>(self: Stream.Stream<void, E, R>): Stream.Stream<unknown, E, R> => {
+  switch (stage) {
+    case "mapEffect":
+      return Stream.mapEffect(self, Effect.succeed, { concurrency: 2 })
+    case "flatMap":
+      return Stream.flatMap(self, Stream.make, { concurrency: 2 })
+    case "buffer":
+      return Stream.buffer(self, { capacity: 1 })
+    case "groupedWithin":
+      return Stream.groupedWithin(self, 2, "1 hour")
+    case "broadcast":
+      return Stream.unwrapScoped(
+        Effect.map(Stream.broadcast(self, 2, 4), ([one, other]) => Stream.merge(one, other))
+      )
+    case "zip":
+      return Stream.zip(self, Stream.range(1, 10))
+    case "toQueue":
+      return Stream.unwrapScoped(
+        Effect.map(Stream.toQueue(self), (queue) => Stream.flattenTake(Stream.fromQueue(queue)))
+      )
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Random programs of nested scopes, policies, failures, races, forks, daemons and streams. The same intents must leave
+ * Random programs of nested scopes, policies, failures, races, forks, daemons, streams, batched requests and Promise code. The same intents must leave
  * as in the reference, in the same order, and each program must succeed or fail as the reference does.
  *
  * `npm run test:model` runs 100 000 programs. It prints the seed, and `AIRLOCK_MODEL_SEED` repeats a run.
@@ -8,6 +8,7 @@ import { expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Logger, LogLevel } from "effect"
 import { Airlock } from "effect-airlock"
 import * as fc from "effect/FastCheck"
+import { setImmediate as turn } from "node:timers/promises"
 import { interpret } from "./interpret.js"
 import { type Block, program } from "./program.js"
 import { expected } from "./reference.js"
@@ -27,6 +28,8 @@ const actual = async (block: Block) => {
       Logger.withMinimumLogLevel(LogLevel.None)
     )
   )
+  // Programs run in microtasks. The test runner needs its turn too.
+  await turn()
   return { left, ok: Exit.isSuccess(exit) }
 }
 

@@ -125,12 +125,35 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
           break
         }
         case "Lose":
-        case "Daemon":
           child(step.block, place, true)
           break
+        case "Daemon":
+          child(step.block, place, step.then === "runs")
+          break
         case "ForkAwait":
+        case "Callback":
           child(step.block, place)
           break
+        case "Stage":
+          step.blocks.forEach((block) => run(block, place))
+          break
+        case "Batch": {
+          const items = step.items.map(({ after, before }) => ({
+            after,
+            before,
+            branch: { parent: place.branch, lost: false }
+          }))
+          // The items that wait for the batch are interrupted if one of the others fails before it.
+          if (items.map(({ before, branch }) => run(before, { ...place, branch })).includes(false)) {
+            items.forEach(({ branch }) => branch.lost = true)
+            return false
+          }
+          items.forEach(({ after, branch }) => branch.lost = !run(after, { ...place, branch }))
+          if (items.some(({ branch }) => branch.lost)) {
+            return false
+          }
+          break
+        }
         case "ForkJoin":
           if (!child(step.block, place)) {
             return false

@@ -327,6 +327,10 @@ describe("I6: code that is not Effect belongs to the fiber that handed it its ru
       program: Stream.make("a", "b").pipe(Stream.mapEffect(byCallback, { concurrency: 2 }), Stream.runDrain),
       leaves: ["a", "b"]
     },
+    "those of a child that is awaited leave": {
+      program: Effect.flatMap(Effect.fork(byCallback("a")), Fiber.await),
+      leaves: ["a"]
+    },
     "those of a daemon that is awaited leave": {
       program: Effect.flatMap(Effect.forkDaemon(byCallback("a")), Fiber.await),
       leaves: ["a"]
@@ -443,7 +447,7 @@ describe("I6: an item of batched requests is one piece of work, in however many 
       leaves: ["resolved 1,2"]
     },
     "a RequestResolver that fails discards its intents": {
-      program: Effect.ignore(
+      program: Effect.exit(
         getBy(1, RequestResolver.makeBatched(() => Effect.zipRight(note("resolved"), Effect.die("no"))))
       ),
       leaves: []

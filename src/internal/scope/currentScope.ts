@@ -14,7 +14,7 @@ import { globalValue } from "effect/GlobalValue"
 import {
   type AnyFiber,
   currentStep,
-  findUnsupervised,
+  findFiber,
   refsOf,
   type RefUpdate,
   runningFiber,
@@ -39,7 +39,7 @@ const forkCurrent = (value: Current | undefined): Current | undefined => {
   }
   const { policies, scope } = current
   const fork = parent === undefined || scope.settlement !== undefined ? current.fork : notedFork(parent, current)
-  return { scope, policies, fork: makeFork(fork) }
+  return { scope, policies, fork: makeFork(fork, parent) }
 }
 
 /**
@@ -131,7 +131,7 @@ const forksOf = (current: Current | undefined): ReadonlyArray<Fork> => {
 export const notedFork = (fiber: AnyFiber, { fork, policies, scope }: Current): Fork => {
   const own = ownFork(fiber, fork, scope)
   noteFiber(own, fiber)
-  noteUnknown(own.parent, fiber)
+  noteUnknown(fiber, own.parent)
   if (own !== fork) {
     setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [setCurrent({ scope, policies, fork: own })]))
   }
@@ -148,15 +148,16 @@ const ownFork = (fiber: AnyFiber, fork: Fork, scope: Scope | undefined): Fork =>
     return fork
   }
   noteFiber(fork, fiber)
-  return makeFork(fork.step === undefined ? fork : fork.parent, step)
+  return makeFork(fork.step === undefined ? fork : fork.parent, undefined, step)
 }
 
-/** Finds the fiber that handed its runtime to code that is not Effect, if it runs unsupervised and has not been noted. */
-const noteUnknown = (fork: Fork | undefined, fiber: AnyFiber): void => {
-  if (fork !== undefined && fork.parent !== undefined && fork.fiber === undefined && fork.fate === undefined) {
+/** Finds the fibers that handed their runtimes to code that is not Effect, if they have not been noted and still run. */
+const noteUnknown = (fiber: AnyFiber, from: Fork | undefined): void => {
+  for (let at = from; at?.parent !== undefined && at.fiber === undefined && at.fate === undefined; at = at.parent) {
+    const fork = at
     const ancestors = refsOf(fiber).locals.get(currentRef) ?? []
     const entry = ancestors.find(([, value]) => (value as Current | undefined)?.fork === fork)
-    const owner = entry && findUnsupervised(entry[0])
+    const owner = entry && findFiber(entry[0], fork.forkedBy)
     if (owner !== undefined) {
       noteFiber(fork, owner)
     }

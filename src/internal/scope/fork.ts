@@ -25,6 +25,8 @@ export type Fate = "succeeded" | "failed" | "interrupted" | "running" | "unknown
  */
 export interface Fork {
   readonly parent: Fork | undefined
+  /** The fiber that forked it, unless a captured runtime did. */
+  readonly forkedBy: AnyFiber | undefined
   /** The fiber, from the moment it is noted until it ends. */
   fiber: AnyFiber | undefined
   /** What became of the fiber, once it has ended. */
@@ -41,8 +43,9 @@ export interface Fork {
 }
 
 /** @internal */
-export const makeFork = (parent: Fork | undefined, step?: object): Fork => ({
+export const makeFork = (parent: Fork | undefined, forkedBy?: AnyFiber, step?: object): Fork => ({
   parent,
+  forkedBy,
   fiber: undefined,
   fate: undefined,
   joiners: undefined,

@@ -24,6 +24,8 @@ interface Internals {
   readonly _fiberRefs: FiberRefs.FiberRefs
   /** The places at which the fiber stops if a request has to wait for its batch. */
   readonly _steps: ReadonlyArray<object>
+  /** The supervised fibers that it has forked and that run. */
+  readonly _children: ReadonlySet<AnyFiber> | null
   setFiberRefs(refs: FiberRefs.FiberRefs): void
 }
 
@@ -129,11 +131,14 @@ const unsupervised = globalValue(
 /** Whether no other fiber supervises a fiber, because it is a daemon or was forked into a Scope. @internal */
 export const isUnsupervised = (fiber: AnyFiber): boolean => unsupervised.roots!.has(fiber)
 
-/** Finds a running unsupervised fiber. @internal */
-export const findUnsupervised = (id: FiberId.Single): AnyFiber | undefined => {
-  for (const fiber of unsupervised.roots!) {
-    if (Equal.equals(fiber.id(), id)) {
-      return fiber
+/** Finds a running fiber among the children of another one and the unsupervised fibers. @internal */
+export const findFiber = (id: FiberId.Single, parent: AnyFiber | undefined): AnyFiber | undefined => {
+  const children = (parent as (AnyFiber & Internals) | undefined)?._children ?? []
+  for (const fibers of [children, unsupervised.roots!]) {
+    for (const fiber of fibers) {
+      if (Equal.equals(fiber.id(), id)) {
+        return fiber
+      }
     }
   }
   return undefined
@@ -207,6 +212,7 @@ export const missingInternals = (
   const missing = [
     ...Predicate.hasProperty(fiber, "_fiberRefs") ? [] : ["RuntimeFiber._fiberRefs"],
     ...Predicate.hasProperty(fiber, "setFiberRefs") ? [] : ["RuntimeFiber.setFiberRefs"],
+    ...Predicate.hasProperty(fiber, "_children") ? [] : ["RuntimeFiber._children"],
     ...Predicate.hasProperty(fiber, "_steps") ? [] : ["RuntimeFiber._steps"],
     ...fiberScope.roots instanceof Set ? [] : ["the set of unsupervised fibers"],
     ...Predicate.hasProperty(override, FiberRef.FiberRefTypeId) ? [] : ["the FiberRef currentForkScopeOverride"],

@@ -20,6 +20,7 @@ describe("the check of Effect's private members", () => {
       const members = [
         "RuntimeFiber._fiberRefs",
         "RuntimeFiber.setFiberRefs",
+        "RuntimeFiber._children",
         "RuntimeFiber._steps",
         "the set of unsupervised fibers",
         "the FiberRef currentForkScopeOverride",
