@@ -1,7 +1,7 @@
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Option, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Option, Runtime, Schema } from "effect"
 import type { AirlockScope } from "effect-airlock"
 import { Airlock, AirlockError, Executor, HttpMiddleware, Plan, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
@@ -521,6 +521,57 @@ describe("the middleware placed twice at the server", () => {
       expect(logs.length).toBe(1)
     }).pipe(Effect.provide([layer({ executor: failing(true) }), errorsIn(logs)]))
   })
+})
+
+describe("a server that is built inside a scope", () => {
+  it.scopedLive.each(Object.entries(positions))(
+    "refuses what a request enqueues after its response, by its runtime or in a finalizer, and does not feed that scope, at %s",
+    ([, serve]) =>
+      Effect.gen(function*() {
+        const late: Array<Exit.Exit<unknown, unknown>> = []
+        const finalized = yield* Deferred.make<void>()
+        const runtimes: Array<Runtime.Runtime<AirlockScope>> = []
+        const router: Router = HttpRouter.empty.pipe(HttpRouter.get(
+          "/",
+          Effect.gen(function*() {
+            runtimes.push(yield* Effect.runtime<AirlockScope>())
+            // The Effect Scope of the request closes after the response was sent.
+            yield* Effect.addFinalizer(() =>
+              note("in a finalizer").pipe(
+                Effect.exit,
+                Effect.tap((exit) => Effect.sync(() => late.push(exit))),
+                Effect.zipRight(Deferred.succeed(finalized, void 0))
+              )
+            )
+            return HttpServerResponse.empty({ status: 500 })
+          })
+        ))
+        yield* Effect.gen(function*() {
+          const base = yield* serving(serve(router))
+          yield* status(base, "/")
+          yield* Deferred.await(finalized)
+          late.push(yield* Effect.promise(() => Runtime.runPromiseExit(runtimes[0]!)(note("by its runtime"))))
+        }).pipe(Effect.scoped, Airlock.scoped)
+        expect(late.map((exit) => String(exit).includes("ScopeClosedError"))).toEqual([true, true])
+        expect(yield* left).toEqual([])
+      }).pipe(Effect.provide([layer(), quiet]))
+  )
+
+  it.scopedLive.each(Object.entries(positions))(
+    "plans its requests if that scope is a plan, at %s",
+    ([, serve]) =>
+      Effect.gen(function*() {
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get("/", Effect.zipRight(note("planned"), HttpServerResponse.empty()))
+        )
+        const plan = yield* Effect.flatMap(serving(serve(router)), (base) => status(base, "/")).pipe(
+          Effect.scoped,
+          Airlock.plan
+        )
+        expect(plan.entries.map(({ decision, task }) => [task, decision])).toEqual([["Note", "dispatch"]])
+        expect(yield* left).toEqual([])
+      }).pipe(Effect.provide([layer(), quiet]))
+  )
 })
 
 describe("Airlock.plan around the middleware", () => {

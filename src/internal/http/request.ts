@@ -18,7 +18,7 @@ import type { FlushError } from "../../AirlockError.js"
 import { type AirlockScope, withoutMarker } from "../../AirlockScope.js"
 import { Airlock } from "../contract/airlock.js"
 import type { ScopeOptions } from "../contract/scope.js"
-import { enter } from "../scope/currentScope.js"
+import { enter, enterForGood } from "../scope/currentScope.js"
 import { openScope } from "../scope/open.js"
 import { findScope, type Scope, type Settlement } from "../scope/scope.js"
 import { failureOf, settle, settleEmpty } from "../scope/settle.js"
@@ -92,30 +92,26 @@ const inScope = <E, R>(
   })
   scope.defaultName = () => `${request.method} ${request.url.split("?")[0]}`
   const settleByOutcome = {
-    onSuccess: (response: HttpServerResponse.HttpServerResponse) => {
-      entered.mayLeave = true
-      return settleBefore(scope, options, request, response, undefined)
-    },
-    onFailure: (cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> => {
-      entered.mayLeave = true
+    onSuccess: (response: HttpServerResponse.HttpServerResponse) =>
+      settleBefore(scope, options, request, response, undefined),
+    onFailure: (cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> =>
       // If the failure becomes a response outside of the middleware, the hook settles by that response.
-      return scope.settlement !== undefined || (options.place === "api" && !Cause.isInterruptedOnly(cause))
+      scope.settlement !== undefined || (options.place === "api" && !Cause.isInterruptedOnly(cause))
         ? Effect.failCause(cause)
         : Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) =>
           Effect.flatMap(
             settleBefore(scope, options, request, response, cause),
             (answer) => answer === response ? Effect.failCause(cause) : Effect.succeed(answer)
           ))
-    }
   }
   // A middleware that is given to `HttpServer.serve` ends after the response was sent, so there the hook settles. Elsewhere the
   // end of the app settles. If both happen, the second finds the scope settled.
   const hook = hooked
     ? hookFor(fiber, scope, (request, response) => settleBefore(scope, options, request, response, undefined))
     : []
-  const entered = enter(fiber, scope, ...hook)
-  // A hook may settle the scope while the app still runs. What the app enqueues after that is late.
-  entered.mayLeave = false
+  // Outer middleware of the same request has a scope that goes on. Any other scope around must get nothing of this request.
+  const enterScope = scope.outer === undefined ? enterForGood : enter
+  enterScope(fiber, scope, ...hook)
   return withoutMarker(Effect.matchCauseEffect(app, settleByOutcome))
 }
 

@@ -25,7 +25,7 @@ import {
 import { flatMapExit } from "../support/flatMapExit.js"
 import { type Fork, leaveFiber, makeFork, moveToFiber, noteFiber, noteJoin } from "./fork.js"
 import { rebaseLocal } from "./policyChain.js"
-import { type Current, type Entered, findScope, isInside, type Scope } from "./scope.js"
+import { type Current, findScope, isInside, type Scope } from "./scope.js"
 import { scopeOf } from "./view.js"
 
 /** A forked fiber has the same scope and policies, and a node of its own in the tree of fibers. */
@@ -175,7 +175,7 @@ export const currentOf = (fiber: AnyFiber): Current | undefined =>
 const afterSettled = (value: Current | undefined): Current | undefined => {
   let current = value
   while (current !== undefined && current === current.scope && current.scope.settlement !== undefined) {
-    if (current.scope.entered?.mayLeave !== true) {
+    if (current.scope.entered === undefined) {
       break
     }
     current = current.scope.entered.from
@@ -249,11 +249,18 @@ export const exitInside = <A, E, R>(
  *
  * @internal
  */
-export const enter = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<RefUpdate>): Entered => {
-  scope.entered = { fiber, from: fiber.getFiberRef(currentRef), mayLeave: true }
-  setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [setCurrent(scope), ...updates]))
-  return scope.entered
+export const enter = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<RefUpdate>): void => {
+  scope.entered = { fiber, from: fiber.getFiberRef(currentRef) }
+  enterForGood(fiber, scope, ...updates)
 }
+
+/**
+ * Enters a scope that the fiber does not leave: what it enqueues after the scope has settled is late.
+ *
+ * @internal
+ */
+export const enterForGood = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<RefUpdate>): void =>
+  setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [setCurrent(scope), ...updates]))
 
 /** Leaves a scope that the running fiber entered. @internal */
 export const exitEntered = (scope: Scope): Effect.Effect<void> =>

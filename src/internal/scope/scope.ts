@@ -36,9 +36,8 @@ export interface CurrentInside extends Current {
 export interface Entered {
   /** The fiber that entered it, or that joined that fiber. To any other fiber the scope was handed by a runtime. */
   fiber: AnyFiber
-  /** What was current in the fiber before. It is current again when the scope has settled, if the fiber may leave. */
+  /** What was current in the fiber before. It is current again when the scope has settled. */
   readonly from: Current | undefined
-  mayLeave: boolean
 }
 
 /** The result of settling a scope. @internal */
@@ -100,7 +99,7 @@ export class Scope implements CurrentInside {
   settlement: Settlement | undefined = undefined
   /** Completes with the settlement. Present if a second fiber waits for the settlement. */
   settled: Deferred.Deferred<Settlement> | undefined = undefined
-  /** Present if its fiber entered it without a bracket. */
+  /** Present if its fiber entered it without a bracket, and leaves it when it settles. */
   entered: Entered | undefined = undefined
   /** Its view, once one was asked for. */
   view: ScopeView | undefined = undefined
