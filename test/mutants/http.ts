@@ -11,6 +11,13 @@ export const http: ReadonlyArray<Mutant> = [
       tests: ["test/HttpMiddleware.test.ts"]
     },
     {
+      breaks: "I6: what a request enqueues after its response feeds the scope that its server was built in",
+      symbol: "inScope",
+      replace: "scope.outer === undefined ? enterForGood : enter",
+      by: "enter",
+      tests: ["test/HttpMiddleware.test.ts"]
+    },
+    {
       breaks: "I6: a request feeds the scope of another request",
       symbol: "inScope",
       replace: "requestSourceOf(scope) === request.source",

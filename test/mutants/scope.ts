@@ -64,16 +64,44 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "I5: an inner scope dispatches by itself",
       symbol: "canBeOuter",
-      replace: "independent !== true",
+      replace: "independent !== true && mayBeOuter(scope)",
       by: "false",
       tests: ["test/Airlock.test.ts"]
     },
     {
       breaks: "a plan dispatches the intents of independent scopes",
       symbol: "canBeOuter",
-      replace: "current.scope.planning",
+      replace: "scope.planning",
       by: "false",
       tests: ["test/Plan.test.ts"]
+    },
+    {
+      breaks: "a plan dispatches the intents of requests inside it",
+      symbol: "canBeOuter",
+      replace: "scope.planning || (independent !== true && mayBeOuter(scope))",
+      by: "(scope.planning || independent !== true) && mayBeOuter(scope)",
+      tests: ["test/HttpMiddleware.test.ts"]
+    },
+    {
+      breaks: "a scope in a fiber whose own scope has settled can never flush",
+      symbol: "canBeOuter",
+      replace: "scope.settlement === undefined",
+      by: "true",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I2: an interruption cancels a scope inside an uninterruptible region",
+      symbol: "openScope",
+      replace: "rest.interruptible !== false",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: a scope of an interrupted fiber's finalizer discards its intents",
+      symbol: "openScope",
+      replace: "rest.interruptible !== false && !isInterrupted(fiber)",
+      by: "true",
+      tests: ["test/scenarios/interruption.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/policyChain.ts", [
@@ -121,27 +149,34 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "I6: the intents of a fiber that lost a race are dispatched",
       symbol: "fateOf",
-      replace: `isInterrupted(fiber) ? "interrupted" : "succeeded"`,
-      by: `"succeeded"`,
+      replace: "(Exit.isFailure(end) || isInterrupted(fiber))",
+      by: "false",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I6: a loser that could not be interrupted counts as a success",
+      symbol: "fateOf",
+      replace: "isInterrupted(fiber)",
+      by: "false",
       tests: ["test/Airlock.test.ts"]
     },
     {
       breaks: "I6: the intents of a failed fiber are dispatched",
       symbol: "fateOf",
-      replace: `Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "failed"`,
-      by: `Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "succeeded"`,
+      replace: `"failed"`,
+      by: `"succeeded"`,
       tests: ["test/Airlock.test.ts"]
     },
     {
       breaks: "I6: a worker that succeeds with the Exit of a failure counts as a success",
       symbol: "fateOf",
-      replace: "Exit.isExit(exit.value) && Exit.isFailure(exit.value)",
-      by: "false",
+      replace: "Exit.isSuccess(exit) && Exit.isExit(exit.value) ? exit.value : exit",
+      by: "exit",
       tests: ["test/Airlock.test.ts"]
     },
     {
       breaks: "I6: a fiber that still runs counts as ended",
-      symbol: "fateOf",
+      symbol: "fateOfFork",
       replace: `"running"`,
       by: `"succeeded"`,
       tests: ["test/Airlock.test.ts"]
@@ -149,23 +184,58 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "I6: only the fiber that enqueued counts, not those that forked it",
       symbol: "fateOfBranch",
-      replace: "at = at.parent",
-      by: "at = undefined",
+      replace: "at.joiners ?? [at.parent]",
+      by: "[makeFork(undefined)]",
       tests: ["test/Airlock.test.ts"]
     },
     {
-      breaks: "I6: a joined worker is excused together with the fibers that a Stream interrupts",
+      breaks: "I6: the fate of a fiber is taken when its scope settles",
+      symbol: "observe",
+      replace: "fork.fate = fateOf(fiber, exit, stops)",
+      by: `Object.defineProperty(fork, "fate", { get: () => fateOf(fiber, exit, stops) })`,
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a fiber that was joined still belongs to the fiber that forked it",
       symbol: "fateOfBranch",
-      replace: "!below.joined",
-      by: "true",
-      tests: ["test/scenarios/interruption.test.ts"]
+      replace: "at.joiners ?? [at.parent]",
+      by: "[at.parent]",
+      tests: ["test/scenarios/fibers.test.ts"]
     },
     {
-      breaks: "I6: fibers that a Stream interrupts discard the intents of its workers",
-      symbol: "noteFiber",
-      replace: "isUnsupervised(fiber)",
+      breaks: "I6: a fiber that was stopped discards its intents",
+      symbol: "observe",
+      replace: "isUnsupervised(fiber) && !isForEachWorker(fiber)",
       by: "false",
-      tests: ["test/Airlock.test.ts"]
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a worker whose sibling failed counts as stopped",
+      symbol: "observe",
+      replace: "!isForEachWorker(fiber)",
+      by: "true",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: the intents of an unknown fiber are dispatched",
+      symbol: "fateOfFork",
+      replace: `"unknown"`,
+      by: `"succeeded"`,
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a batch belongs to the daemon that runs it",
+      symbol: "observe",
+      replace: "fork.requests !== undefined && fork.parent?.requests !== fork.requests",
+      by: "false",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a resolver that has answered counts as running",
+      symbol: "isResolved",
+      replace: "[...requests.values()].every(({ state }) => state.completed)",
+      by: "false",
+      tests: ["test/scenarios/fibers.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/currentScope.ts", [
@@ -182,6 +252,62 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: `Symbol.for("effect-airlock/currentScope")`,
       by: `Symbol("effect-airlock/currentScope")`,
       tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I6: an item that waits for a request counts as ended",
+      symbol: "leaveStep",
+      replace: "left.forEach(leaveFiber)",
+      by: "left.forEach(() => {})",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: an item that Effect continues in another fiber keeps its intents when it fails there",
+      symbol: "continueStep",
+      replace: "moveToFiber(fork, running, currentStep(running))",
+      by: "void running",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: an item of a batch has no node of its own",
+      symbol: "ownFork",
+      replace: "step === undefined || fork.step === step",
+      by: "true",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a region loses the node of an item of a batch",
+      symbol: "locally",
+      replace: "{ scope: before.scope, policies: before.policies, fork: now.fork }",
+      by: "before",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: code that is not Effect belongs to no fiber",
+      symbol: "noteUnknown",
+      replace: "noteFiber(fork, owner)",
+      by: "void owner",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a scope that was opened in a merged Layer does not reach the Layers beside it",
+      symbol: "joinCurrent",
+      replace: "isHandedOver ? child : value",
+      by: "value",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: a run that got its scope from a Layer counts as the fiber of the scope",
+      symbol: "ownFork",
+      replace: "scope.entered.fiber !== fiber",
+      by: "false",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "a captured runtime feeds the scope around a scope that has settled",
+      symbol: "forkCurrent",
+      replace: "parent === undefined ? value : afterSettled(value)",
+      by: "afterSettled(value)",
+      tests: ["test/scenarios/fibers.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/decide.ts", [
@@ -205,13 +331,6 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "if (isCancelled()) { return discardUndecided(dispositions) }",
       by: "",
       tests: ["test/Plan.test.ts"]
-    },
-    {
-      breaks: "I2: a scope of an interrupted fiber's finalizer discards its intents",
-      symbol: "decide",
-      replace: "!scope.openedInterrupted",
-      by: "true",
-      tests: ["test/scenarios/interruption.test.ts"]
     },
     {
       breaks: "I4: policies are evaluated at each scope that hands over",
@@ -239,13 +358,6 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/SqlTransaction.test.ts"]
     },
     {
-      breaks: "I7: intents that were enqueued beside a savepoint are dispatched though it was rolled back",
-      symbol: "byFibers",
-      replace: `isRolledBack(intent.savepoint) ? "failed" : fateOfBranch(intent.fork, fiber)`,
-      by: "fateOfBranch(intent.fork, fiber)",
-      tests: ["test/SqlTransaction.test.ts"]
-    },
-    {
       breaks: "intents are dispatched though their plan was not approved",
       symbol: "decide",
       replace: "!approved.right",
@@ -267,12 +379,30 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/composition.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/disposition.ts", [
+    {
+      breaks: "I7: intents that were enqueued beside a savepoint are dispatched though it was rolled back",
+      symbol: "discardByFate",
+      replace: "isRolledBack(intent.savepoint)",
+      by: "false",
+      tests: ["test/SqlTransaction.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/report.ts", [
+    {
+      breaks: "I3: intents that do not leave though their scope succeeds are not reported at the usual log level",
+      symbol: "reportUndispatched",
+      replace: "dispositions.flushes ? setAside : discarded",
+      by: "discarded",
+      tests: ["test/scenarios/fibers.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/plan.ts", [
     {
       breaks: "a plan shows the intents of a fiber that still runs as discarded",
       symbol: "preview",
-      replace: `fate === "running" ? undefined : discardByFate(fate, intent)`,
-      by: "discardByFate(fate, intent)",
+      replace: `fate === "running" || fate === "unknown" ? "succeeded" : fate`,
+      by: "fate",
       tests: ["test/Plan.test.ts"]
     }
   ]),

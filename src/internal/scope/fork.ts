@@ -124,14 +124,15 @@ export const moveToFiber = (fork: Fork, fiber: AnyFiber, step: object | undefine
  * @internal
  */
 export const fatesSeenFrom = (settling: AnyFiber): (fork: Fork) => Fate => {
-  const fates = new Map<Fork, Fate>()
+  let fates: Map<Fork, Fate> | undefined
   return (fork) => {
     if (fork.parent === undefined) {
       return "succeeded"
     }
-    const known = fates.get(fork) ?? fateOfBranch(fork, settling)
-    fates.set(fork, known)
-    return known
+    fates ??= new Map()
+    const fate = fates.get(fork) ?? fateOfBranch(fork, settling)
+    fates.set(fork, fate)
+    return fate
   }
 }
 
