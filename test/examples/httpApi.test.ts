@@ -13,13 +13,16 @@ import {
   HttpClient,
   HttpClientRequest
 } from "@effect/platform"
+import type { SqlClient } from "@effect/sql"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Schema } from "effect"
-import { Airlock, AirlockTest, HttpMiddleware } from "effect-airlock"
+import { Airlock, type AirlockScope, AirlockTest, HttpMiddleware } from "effect-airlock"
 import { readFileSync } from "node:fs"
 import * as Example from "../../examples/httpApi.js"
 import { serving, status } from "../support/http.js"
-import { layer, Left, note } from "../support/recorder.js"
+import { pageExample } from "../support/pageExample.js"
+import { Left, note } from "../support/recorder.js"
+import { insertOrder, layer as sqlite, orders } from "../support/sqlite.js"
 
 const quiet = Logger.remove(Logger.defaultLogger)
 
@@ -74,17 +77,29 @@ class Api extends HttpApi.make("api").add(
     .add(endpoint("unencodable"))
 ) {}
 
-const All = HttpApiBuilder.group(Api, "all", (handlers) => {
-  const noted = <A, E>(end: Effect.Effect<A, E>) => () => Effect.zipRight(note("handler"), end)
-  return handlers
-    .handle("success", noted(Effect.succeed(1)))
-    .handle("missing", noted(new Missing()))
-    .handle("moved", noted(new Moved()))
-    .handle("defect", noted(Effect.die("no")))
-    .handle("guarded", noted(Effect.succeed(1)))
-    .handle("undecodable", noted(Effect.succeed(1)))
-    .handle("unencodable", noted(Effect.succeed("no number" as unknown as number)))
-})
+/** A server of the API, whose handlers first run an Effect with their own name. */
+const server = (
+  first: (endpoint: string) => Effect.Effect<unknown, never, AirlockScope | SqlClient.SqlClient>,
+  middleware: Layer.Layer<AirlockScope, never, Airlock.Airlock | SqlClient.SqlClient>
+) => {
+  const All = HttpApiBuilder.group(Api, "all", (handlers) => {
+    const ends = <A, E>(name: string, end: Effect.Effect<A, E>) => () => Effect.zipRight(first(name), end)
+    return handlers
+      .handle("success", ends("success", Effect.succeed(1)))
+      .handle("missing", ends("missing", new Missing()))
+      .handle("moved", ends("moved", new Moved()))
+      .handle("defect", ends("defect", Effect.die("no")))
+      .handle("guarded", ends("guarded", Effect.succeed(1)))
+      .handle("undecodable", ends("undecodable", Effect.succeed(1)))
+      .handle("unencodable", ends("unencodable", Effect.succeed("no number" as unknown as number)))
+  })
+  return HttpApiBuilder.serve().pipe(
+    Layer.provide(HttpApiBuilder.api(Api)),
+    Layer.provide(All),
+    Layer.provide(GuardLive),
+    Layer.provide(middleware)
+  )
+}
 
 const rows: Record<string, { readonly name: string, readonly body?: string }> = {
   "a success": { name: "success" },
@@ -99,14 +114,7 @@ const rows: Record<string, { readonly name: string, readonly body?: string }> = 
 it.scopedLive("docs/http-api.md has the table of what leaves", () =>
   Effect.gen(function*() {
     const texts = yield* Left
-    const base = yield* serving(
-      HttpApiBuilder.serve().pipe(
-        Layer.provide(HttpApiBuilder.api(Api)),
-        Layer.provide(All),
-        Layer.provide(GuardLive),
-        Layer.provide(HttpMiddleware.airlockApi)
-      )
-    )
+    const base = yield* serving(server(note, HttpMiddleware.airlockApi))
     const seen: Array<ReadonlyArray<string>> = []
     for (const [row, { body = "{}", name }] of Object.entries(rows)) {
       texts.length = 0
@@ -120,4 +128,19 @@ it.scopedLive("docs/http-api.md has the table of what leaves", () =>
     const page = readFileSync("docs/http-api.md", "utf8")
     const shown = [...page.matchAll(/^\| (.+?) +\| (\d+) +\| (leave|do not leave) /gm)]
     expect(shown.map(([, ...cells]) => cells)).toEqual(seen)
-  }).pipe(Effect.provide([layer(), quiet])))
+  }).pipe(Effect.provide([sqlite, quiet])))
+
+it.scopedLive("a transaction for each request, as on the page, is rolled back by every error, and takes its intents along", () =>
+  Effect.gen(function*() {
+    const texts = yield* Left
+    const { PerRequest } = yield* Effect.promise(() => pageExample("docs/http-api.md", "const PerRequest"))
+    const perRequest = PerRequest as Layer.Layer<never, never, SqlClient.SqlClient>
+    const base = yield* serving(server(
+      (name) => Effect.zipRight(Effect.orDie(insertOrder(name)), note(name)),
+      Layer.merge(HttpMiddleware.airlockApi, perRequest)
+    ))
+    for (const { body = "{}", name } of Object.values(rows)) {
+      yield* status(base, `/${name}`, { method: "POST", headers: { "content-type": "application/json" }, body })
+    }
+    expect([yield* orders, texts]).toEqual([["success"], ["success"]])
+  }).pipe(Effect.provide([sqlite, quiet])))
