@@ -1,7 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Queue, Schema } from "effect"
-import { Airlock, Executor, type Intent, Task } from "effect-airlock"
-import { pageExample } from "./support/pageExample.js"
+import { Effect, Exit, Layer } from "effect"
+import { Airlock, Executor, type Intent } from "effect-airlock"
 import { layer, left, note } from "./support/recorder.js"
 import { Step, Work, work } from "./support/tasks.js"
 
@@ -77,35 +76,6 @@ describe("Handlers.run, called by a custom executor,", () => {
         expect(yield* handlers.run([job], { attempt: 3 })).toEqual([Exit.void])
       }).pipe(Effect.provide(worker.pipe(Layer.provideMerge(Airlock.AirlockLive))))
       expect(seen).toEqual([["from a queue", 3, "0190163d-8694-739b-aea5-966c26f8ad91"]])
-    }))
-})
-
-describe("the worker of docs/executors.md", () => {
-  it.effect("runs the jobs of its executor, and returns each job that it cannot run to the queue", () =>
-    Effect.gen(function*() {
-      const Mail = Task.make("Mail", { payload: { to: Schema.String } })
-      const Unknown = Task.make("Unknown", { payload: {} })
-      const jobs = yield* Queue.unbounded<unknown>()
-      const seen = yield* Queue.unbounded<string>()
-      const end = (how: string) => ({ name }: { readonly name: string }) => Queue.offer(seen, `${how} ${name}`)
-      const queue = {
-        add: (added: ReadonlyArray<unknown>) => Effect.runPromise(Queue.offerAll(jobs, added)),
-        take: Queue.take(jobs),
-        done: end("done"),
-        failed: end("failed")
-      }
-      const Tasks = Mail.toLayer(({ to }) => Queue.offer(seen, `mail to ${to}`))
-      const { Main } = yield* Effect.promise(() => pageExample("docs/executors.md", "const worker", { queue, Tasks }))
-      yield* Effect.gen(function*() {
-        yield* Airlock.enqueue(Unknown, {}).pipe(Effect.zipRight(Airlock.enqueue(Mail, { to: "ada" })), Airlock.scoped)
-        yield* Queue.offer(jobs, { id: "1", name: "Mail", payload: { to: 1 }, attempt: 1, at: 0 })
-        expect([...(yield* Queue.takeN(seen, 4))]).toEqual([
-          "failed Unknown",
-          "mail to ada",
-          "done Mail",
-          "failed Mail"
-        ])
-      }).pipe(Effect.provide(Main as Layer.Layer<Airlock.Airlock>))
     }))
 })
 
