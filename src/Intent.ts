@@ -19,8 +19,7 @@ export type IntentId = string & Brand.Brand<"effect-airlock/IntentId">
 
 /**
  * The options of `Airlock.enqueue`. Executors that run handlers in this process use `orderingKey` and `maxAttempts`. The
- * outbox uses all options but `queue` and `native`, which it stores. `Policy.dedupe` uses `dedupeKey`, and plans show
- * `origin`.
+ * outbox uses all options but `native`, which it passes on. Plans show `origin`.
  *
  * @since 0.1.0
  * @category options
