@@ -11,11 +11,14 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type * as Stream from "effect/Stream"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
 import { unchecked } from "./Airlock.js"
 import type { FlushError } from "./AirlockError.js"
 import type { AirlockScope, Exact, OptionsContext, ScopeOptions } from "./AirlockScope.js"
@@ -270,7 +273,7 @@ export const airlockApi: Layer.Layer<AirlockScope, never, Airlock> = airlockApiW
  *
  * The scope opens when the body starts. If the body ends successfully, its intents leave before its end is sent. If it
  * breaks off, or the client disconnects, they are discarded. If an intent could not leave, the body fails with a
- * `FlushError`.
+ * `FlushError`, which is also logged.
  *
  * The body has the services, the policies and the executor of the place where `airlockStream` is called. It is not part of
  * a SQL transaction that is open there.
@@ -302,4 +305,10 @@ export const airlockStream = <A, E, R, const Options extends ScopeOptions = {}>(
   Stream.Stream<A, E | FlushError>,
   never,
   R | AirlockScope | OptionsContext<Options>
-> => bodyScope(body, options ?? {})
+> => Effect.map(bodyScope(body, options ?? {}), Stream.tapErrorCause(logFlushError))
+
+/** On Node the platform ends a body that fails like a complete one, and logs the failure at debug level. */
+const logFlushError = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Chunk.some(Cause.failures(cause), Predicate.isTagged("FlushError"))
+    ? Effect.logError("Airlock: not all intents of the body left", cause)
+    : Effect.void

@@ -257,7 +257,7 @@ describe("I3: an intent is never lost in silence", () => {
       )
       yield* Deferred.succeed(go, void 0)
       expect(yield* defectOf(Fiber.join(daemon))).toMatchObject({ _tag: "ScopeClosedError", state: "flushed" })
-      expect(messages).toEqual([["Error", expect.stringContaining("has settled")]])
+      expect(messages).toEqual([["Error", expect.stringMatching(/has settled. Wrap .* independent: true/)]])
       expect((yield* Metric.value(AirlockMetrics.lateIntents)).count).toBe(before.count + 1)
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(layer())))

@@ -5,7 +5,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Config, ConfigError, ConfigProvider, Effect, Exit, Layer, Logger, Redacted, Schema } from "effect"
 import { Airlock, AirlockLive, Executor, Policy, Task } from "effect-airlock"
 import { readFileSync } from "node:fs"
+import { vi } from "vitest"
 import { keys } from "../src/internal/config/settings.js"
+import { pageExample } from "./support/pageExample.js"
 
 const Mail = Task.make("Mail", { payload: Schema.String })
 const Audit = Task.make("Audit", { payload: Schema.String })
@@ -421,6 +423,45 @@ describe("Airlock.configuration", () => {
       }]])
       expect(lines.join()).not.toContain("secret")
     }))
+})
+
+describe("docs/configuration.md", () => {
+  it.effect("shows the configuration of its keys", () =>
+    Effect.gen(function*() {
+      const page = readFileSync("docs/configuration.md", "utf8")
+      const [, shown] = page.match(/^```text\n(\{[\s\S]*?)^```$/m)!
+      const configuration = yield* read({
+        BLOCK_TASKS: "SendNewsletter",
+        POLICY: "logOnFlush",
+        DISPATCH_TIMEOUT: "10 seconds"
+      })
+      expect(JSON.parse(shown!)).toEqual(configuration)
+    }))
+
+  it.effect("has a webhook that posts payloads, and reports each that was not accepted", () =>
+    Effect.gen(function*() {
+      const { webhook } = yield* Effect.promise(() => pageExample("docs/configuration.md", "const webhook"))
+      const posted: Array<unknown> = []
+      vi.stubGlobal("fetch", async (url: string, { body, headers }: RequestInit) => {
+        posted.push([url, body, new Headers(headers).get("authorization")])
+        return new Response("", { status: body === "\"bad\"" ? 500 : 202 })
+      })
+      const provider = mapOf({ EXECUTOR: "webhook" }).pipe(
+        ConfigProvider.orElse(() => ConfigProvider.fromMap(new Map([["WEBHOOK_TOKEN", "secret"]])))
+      )
+      const error = yield* Effect.all([Airlock.enqueue(Mail, "good"), Airlock.enqueue(Mail, "bad")]).pipe(
+        Airlock.scoped,
+        Effect.flip,
+        Effect.provide(Airlock.layerConfig({ executors: { webhook: webhook as Executor.Executor } })),
+        Effect.provide(Layer.setConfigProvider(provider))
+      )
+      expect(posted).toEqual([
+        ["https://example.com/Mail", "\"good\"", "secret"],
+        ["https://example.com/Mail", "\"bad\"", "secret"]
+      ])
+      expect(error.failures.length).toBe(1)
+      expect(error.message).toContain("the webhook answered 500")
+    }).pipe(Effect.ensuring(Effect.sync(() => vi.unstubAllGlobals()))))
 })
 
 describe("the table of docs/configuration.md", () => {

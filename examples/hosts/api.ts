@@ -7,7 +7,7 @@ import { Layer, Schema } from "effect"
 import { HttpMiddleware } from "effect-airlock"
 import { OutOfStock, place } from "./orders.js"
 
-class Shop extends HttpApi.make("shop").add(
+export class Shop extends HttpApi.make("shop").add(
   HttpApiGroup.make("orders").add(
     HttpApiEndpoint.post("place")`/orders/${HttpApiSchema.param("item", Schema.String)}`
       .addSuccess(Schema.Struct({ ordered: Schema.String }), { status: 201 })
@@ -15,7 +15,7 @@ class Shop extends HttpApi.make("shop").add(
   )
 ) {}
 
-const Orders = HttpApiBuilder.group(
+export const Orders = HttpApiBuilder.group(
   Shop,
   "orders",
   (handlers) => handlers.handle("place", ({ path }) => place(path.item))

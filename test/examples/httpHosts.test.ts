@@ -4,10 +4,12 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import * as Api from "../../examples/hosts/api.js"
 import * as HonoHost from "../../examples/hosts/hono.js"
+import * as LayerApi from "../../examples/hosts/layer-api.js"
 import * as LayerRouter from "../../examples/hosts/layer-router.js"
 import { Live, Mailer, OutOfStock } from "../../examples/hosts/orders.js"
 import * as RpcHost from "../../examples/hosts/rpc.js"
 import * as Server from "../../examples/hosts/server.js"
+import * as TaggedRouter from "../../examples/hosts/tagged-router.js"
 import { serving } from "../support/http.js"
 
 const quiet = Logger.remove(Logger.defaultLogger)
@@ -26,7 +28,13 @@ const mailer = (sent: Array<string>) =>
 const sentence = (host: string) =>
   `${host} dispatches the receipt of an order that succeeds, and discards that of an order that fails`
 
-const servers = { server: Server.Server, "layer-router": LayerRouter.Server, api: Api.Server }
+const servers = {
+  server: Server.Server,
+  "tagged-router": TaggedRouter.Server,
+  "layer-router": LayerRouter.Server,
+  api: Api.Server,
+  "layer-api": LayerApi.Server
+}
 
 describe("an example of a host", () => {
   for (const [name, server] of Object.entries(servers)) {

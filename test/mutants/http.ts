@@ -120,6 +120,15 @@ export const http: ReadonlyArray<Mutant> = [
       tests: ["test/HttpTransaction.test.ts"]
     }
   ]),
+  ...inFile("src/HttpMiddleware.ts", [
+    {
+      breaks: "HTTP: an intent of a streamed body that could not leave is not logged",
+      symbol: "airlockStream",
+      replace: "Stream.tapErrorCause(logFlushError)",
+      by: "(body) => body",
+      tests: ["test/http/body.test.ts"]
+    }
+  ]),
   ...inFile("src/HttpTransaction.ts", [
     {
       breaks: "HTTP: the transaction of a refused request is committed",

@@ -3,7 +3,7 @@
  */
 import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Metric, Option, Schema } from "effect"
+import { Effect, Exit, Layer, Logger, LogLevel, Metric, Option, Schema } from "effect"
 import { Airlock, AirlockMetrics, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
 import { serving } from "../support/http.js"
 import { attribute, collector, type OtlpSpan } from "../support/otlp.js"
@@ -135,6 +135,32 @@ const ancestors = (spans: ReadonlyArray<OtlpSpan>, span: OtlpSpan): ReadonlyArra
   const parent = spans.find(({ spanId }) => spanId === span.parentSpanId)
   return parent === undefined ? [] : [parent.spanId, ...ancestors(spans, parent)]
 }
+
+describe("the logs", () => {
+  it.effect("have no line about an intent that leaves, nor about one whose failure is in the FlushError", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        lines.push(`${logLevel.label} ${String(message)}`)
+      })
+      const flushed = yield* Effect.all([
+        note("leaves"),
+        note("fails"),
+        Airlock.withPolicy(note("is dropped"), Policy.dropAll),
+        Effect.ignore(Airlock.scoped(Effect.zipRight(note("is discarded"), Effect.fail("no"))))
+      ]).pipe(
+        Airlock.scoped,
+        Effect.exit,
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Logger.withMinimumLogLevel(LogLevel.All)
+      )
+      expect(Exit.isFailure(flushed)).toBe(true)
+      expect(lines).toEqual([
+        "DEBUG Airlock discarded intents: their scope did not succeed",
+        "DEBUG Airlock dropped intents: a policy does not let them leave"
+      ])
+    }).pipe(Effect.provide(layer())))
+})
 
 describe("I12: the metrics", () => {
   const counters = {

@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { readmeExample, runReadmeExample } from "./readme.js"
 
 const run = (directory: string, command: string, ...args: ReadonlyArray<string>): string =>
   execFileSync(command, args, { cwd: directory, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
@@ -64,37 +65,12 @@ try {
   run(join(project, "repository"), "npx", "vitest", "run", "test/SqlTransaction.test.ts")
   say("the tests of SQL transactions pass on the driver as it is on npm")
 
-  const [, example] = readFileSync("README.md", "utf8").match(/^```ts\n([\s\S]*?)^```$/m)!
-  const main = `${example}
-import { FetchHttpClient, HttpClient } from "@effect/platform"
-
-const orders = Effect.gen(function*() {
-  const sql = yield* SqlClient.SqlClient
-  yield* sql\`CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, email TEXT NOT NULL)\`
-  const [count] = yield* sql<{ n: number }>\`SELECT count(*) AS n FROM orders\`
-  return count!.n
-}).pipe(Effect.provide(Data))
-
-const story = Effect.gen(function*() {
-  const before = yield* orders
-  yield* program
-  yield* dryRun
-  yield* Effect.gen(function*() {
-    const client = yield* HttpClient.HttpClient
-    const response = yield* client.post("http://127.0.0.1:3000/orders")
-    console.log("status", response.status)
-  }).pipe(Effect.provide(Main), Effect.provide(FetchHttpClient.layer))
-  console.log("orders", (yield* orders) - before)
-})
-
-Effect.runPromise(story as Effect.Effect<void>)
-`
-  writeFileSync(join(project, "main.ts"), main)
+  writeFileSync(join(project, "main.ts"), readmeExample())
   const compilerOptions = { strict: true, exactOptionalPropertyTypes: true, target: "ES2022", types: ["node"] }
-  const expected = (out: string): void => {
-    const receipts = out.match(/receipt of order \d+/g)?.length
-    if (receipts !== 2 || !out.includes("status 200") || !out.includes("orders 3")) {
-      throw new Error(`README's example did something else than it says:\n${out}`)
+  const runExample = async (file: string): Promise<void> => {
+    const { id, receipts, status } = await runReadmeExample(project, "node", file)
+    if (status !== 200 || receipts.join() !== `${id - 2},${id}`) {
+      throw new Error(`README's example: status ${status}, order ${id}, receipts of the orders ${receipts.join(", ")}`)
     }
   }
 
@@ -106,7 +82,7 @@ Effect.runPromise(story as Effect.Effect<void>)
     })
   )
   run(project, "npx", "tsc", "-p", ".")
-  expected(run(project, "node", "nodenext/main.js"))
+  await runExample("nodenext/main.js")
   say("README's example runs, compiled under nodenext")
 
   writeFileSync(
@@ -128,7 +104,7 @@ Effect.runPromise(story as Effect.Effect<void>)
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     logLevel: "error"
   })
-  expected(run(project, "node", "bundle.mjs"))
+  await runExample("bundle.mjs")
   say("README's example runs, bundled under a bundler's resolution")
 } finally {
   rmSync(project, { recursive: true, force: true })

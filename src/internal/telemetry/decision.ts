@@ -102,7 +102,9 @@ export const unfinished: Decision<FlushFailure> = {
 /** @internal */
 export const late: Decision<Intent> = {
   level: LogLevel.Error,
-  message: "refused intents: the scope that they were meant for has settled",
+  message:
+    "refused intents: the scope that they were meant for has settled. Wrap the work of a fiber that outlives its " +
+    "scope in Airlock.scoped({ independent: true })",
   describe: nameOf,
   metric: AirlockMetrics.lateIntents
 }

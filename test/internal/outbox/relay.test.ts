@@ -212,6 +212,24 @@ test(
 )
 
 test(
+  "the relay begins a claimed row that it has lost, until it extends its leases and learns that",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([row(1), row(2)], ready)
+    const gate = yield* Effect.makeLatch(false)
+    const { fiber, ran } = yield* running((n) => n === 1 ? gate.await : Effect.void, { concurrency: 1 })
+    yield* until(Effect.sync(() => ran.length === 1))
+    // Another relay has claimed the second row and acknowledged it.
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.unsafe(`DELETE FROM airlock_outbox WHERE id = '${idOf(2)}'`).pipe(Effect.orDie)
+    yield* gate.open
+    yield* until(Effect.sync(() => ran.length === 2))
+    expect(ran.map(({ n }) => n)).toEqual([1, 2])
+    yield* Fiber.interrupt(fiber)
+  })
+)
+
+test(
   "the relay does not begin a claimed row whose lease it has lost",
   Effect.gen(function*() {
     const store = yield* Outbox
