@@ -13,6 +13,7 @@ import { DispatchError, NotAttemptedError, SettleTimeoutError, UnknownTaskError 
 import type { Intent } from "../../Intent.js"
 import type { DispatchReason, Executor, Handlers, Outcome } from "../contract/executor.js"
 import { runWithDeadline } from "../support/deadline.js"
+import { errorsOf } from "../support/printError.js"
 import { outsideScopes } from "./currentScope.js"
 
 /** An intent that was not dispatched, by its place in the batch. @internal */
@@ -82,11 +83,16 @@ export const reasonOf = (
   if (outcome !== undefined && Exit.isFailure(outcome)) {
     return Option.getOrElse(
       Option.filter(Cause.failureOption(outcome.cause), isDispatchReason),
-      () => new DispatchError({ task, cause: Cause.squash(outcome.cause) })
+      () => dispatchError(task, outcome.cause)
     )
   }
-  const cause = exit !== undefined && Exit.isFailure(exit)
-    ? Cause.squash(exit.cause)
-    : new Error(`the executor "${executor.name}" gave no outcome for it`)
-  return new DispatchError({ task, cause })
+  return exit !== undefined && Exit.isFailure(exit)
+    ? dispatchError(task, exit.cause)
+    : new DispatchError({ task, cause: new Error(`the executor "${executor.name}" gave no outcome for it`) })
+}
+
+/** The error of an intent whose handler or executor failed, with all errors of the Cause. @internal */
+export const dispatchError = (task: string, failed: Cause.Cause<unknown>): DispatchError => {
+  const [cause, ...also] = errorsOf(failed)
+  return new DispatchError(also.length === 0 ? { task, cause } : { task, cause, also })
 }
