@@ -415,6 +415,20 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "outcomes[index] ?? outcomeOf(intent)",
       by: "outcomes[index]",
       tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I9: an executor that returns too many outcomes counts as one that dispatched",
+      symbol: "checkAnswer",
+      replace: "answer.length > intents.length",
+      by: "answer.length < 0",
+      tests: ["test/Executor.test.ts"]
+    },
+    {
+      breaks: "I9: an outcome that is no Exit counts as a success",
+      symbol: "dispatchTo",
+      replace: `outcome._tag !== "Success"`,
+      by: `outcome._tag === "Failure"`,
+      tests: ["test/Executor.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/report.ts", [

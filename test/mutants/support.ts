@@ -55,6 +55,23 @@ export const support: ReadonlyArray<Mutant> = [
       tests: ["test/internal/support/effectInternals.test.ts"]
     }
   ]),
+  ...inFile("src/internal/support/callSite.ts", [
+    {
+      breaks: "the call site leaves the limit of all stack traces at 1",
+      symbol: "callSite",
+      replace:
+        `restore(v8, prepareStackTrace === undefined ? { stackTraceLimit } : { prepareStackTrace, stackTraceLimit })`,
+      by: "",
+      tests: ["test/internal/support/callSite.test.ts"]
+    },
+    {
+      breaks: "the call site is not found with a formatter of stack traces that gives no text",
+      symbol: "callSite",
+      replace: "v8.prepareStackTrace = undefined",
+      by: "",
+      tests: ["test/internal/support/callSite.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/support/printError.ts", [
     {
       breaks: "an error that cannot be printed throws",

@@ -133,7 +133,11 @@ const withRetries = (
           // A schedule that dies ends the retries too.
           : Effect.flatMap(
             Effect.exit(driver.next(reason)),
-            (next) => Exit.isSuccess(next) ? retry(retryable, number + 1) : Effect.succeed(outcome)
+            // A schedule that never pauses must not block the event loop, on which time limits depend.
+            (next) =>
+              Exit.isSuccess(next)
+                ? Effect.flatMap(yieldToEventLoop, () => retry(retryable, number + 1))
+                : Effect.succeed(outcome)
           )
       })
     return retry(call, first)
