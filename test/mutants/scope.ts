@@ -53,6 +53,24 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/intentRecord.ts", [
+    {
+      breaks: "the payload of an intent is logged",
+      symbol: "IntentRecord.toJSON",
+      replace: `{ _id: "Intent", task: this.task.name, id: this.id }`,
+      by: `{ _id: "Intent", task: this.task.name, id: this.id, payload: this.payload }`,
+      tests: ["test/Intent.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/options.ts", [
+    {
+      breaks: "the options of an intent change with the object that the caller gave",
+      symbol: "freezeOptions",
+      replace: "Object.freeze({ ...options })",
+      by: "options",
+      tests: ["test/Intent.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/open.ts", [
     {
       breaks: "I4: an inner scope loses its policy when its intents are captured",
