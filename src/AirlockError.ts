@@ -392,6 +392,25 @@ export class PolicyFailedError extends Schema.TaggedError<PolicyFailedError>("ef
 }
 
 /**
+ * A function that a user gave to Airlock, such as `shouldFlush` or the `allows` of a policy, returned a wrong value.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HookAnswerError extends Schema.TaggedError<HookAnswerError>("effect-airlock/HookAnswerError")(
+  "HookAnswerError",
+  { hook: Schema.String, returned: Schema.String, expected: Schema.String }
+) {
+  override get message(): string {
+    return `${this.hook} returned ${this.returned}, and has to return ${this.expected}.`
+  }
+}
+
+/** @internal */
+export const wrongAnswer = (hook: string, returned: unknown, expected: string): HookAnswerError =>
+  new HookAnswerError({ hook, returned: printHeadline(returned), expected })
+
+/**
  * The Schema of the reason why an intent did not leave.
  *
  * @since 0.1.0
