@@ -53,6 +53,22 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/decide.ts", [
+    {
+      breaks: "I3: a shouldFlush that returns nothing discards in silence",
+      symbol: "flushes",
+      replace: `typeof answer !== "boolean"`,
+      by: `typeof answer === "string"`,
+      tests: ["test/Policy.test.ts"]
+    },
+    {
+      breaks: "I3: a beforeDescendantFlushes that returns something else captures in silence",
+      symbol: "passingOf",
+      replace: "!answer.every((intent) => known.has(intent))",
+      by: "known.size < 0",
+      tests: ["test/Policy.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/intentRecord.ts", [
     {
       breaks: "the payload of an intent is logged",
