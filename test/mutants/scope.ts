@@ -57,8 +57,8 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "I3: a shouldFlush that returns nothing discards in silence",
       symbol: "flushes",
-      replace: `typeof answer !== "boolean"`,
-      by: `typeof answer === "string"`,
+      replace: "shouldFlush!(exit, dispositions.undecided)",
+      by: "shouldFlush!(exit, dispositions.undecided) === true",
       tests: ["test/Policy.test.ts"]
     },
     {
