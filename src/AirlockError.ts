@@ -10,6 +10,7 @@
  */
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
+import { errorToJson, indent, printDetails, printHeadline, valueToJson } from "./internal/support/printError.js"
 
 const at = (site: string | undefined): string => site === undefined ? "" : ` (${site})`
 
@@ -308,15 +309,35 @@ export class UnknownTaskError extends Schema.TaggedError<UnknownTaskError>("effe
 /**
  * The executor could not dispatch an intent. For an executor in this process, the handler failed, died or was interrupted.
  *
+ * The message names the error of the handler: its tag, its message and its fields. `stack` and `toJSON` have the error in
+ * full, with its stack and its causes.
+ *
  * @since 0.1.0
  * @category errors
  */
 export class DispatchError extends Schema.TaggedError<DispatchError>("effect-airlock/DispatchError")("DispatchError", {
   task: Schema.String,
-  cause: Schema.Defect
+  /** The error of the handler, as it is. */
+  cause: Schema.Defect,
+  /** Further errors of the handler: those of its finalizers, and of fibers that ran beside each other. */
+  also: Schema.optionalWith(Schema.Array(Schema.Defect), { exact: true })
 }) {
+  constructor(
+    fields: { readonly task: string, readonly cause: unknown, readonly also?: ReadonlyArray<unknown> },
+    options?: Schema.MakeOptions
+  ) {
+    super(fields, options)
+    // Then `get stack` is used. The stack of the handler's error matters, and not where this error was made.
+    Reflect.deleteProperty(this, "stack")
+  }
   override get message(): string {
-    return `Dispatching "${this.task}" failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    return `Dispatching "${this.task}" failed: ${printHeadline(this.cause)}`
+  }
+  override get stack(): string {
+    return `DispatchError: ${this.message}${printDetails(this)}`
+  }
+  override toJSON(): unknown {
+    return { task: this.task, ...errorToJson(this) }
   }
 }
 
@@ -363,11 +384,31 @@ export class PolicyFailedError extends Schema.TaggedError<PolicyFailedError>("ef
   { what: Schema.String, cause: Schema.Defect }
 ) {
   override get message(): string {
-    return `${this.what} failed while it decided: ${
-      this.cause instanceof Error ? this.cause.message : String(this.cause)
-    }`
+    return `${this.what} failed while it decided: ${printHeadline(this.cause)}`
+  }
+  override toJSON(): unknown {
+    return { what: this.what, ...errorToJson(this) }
   }
 }
+
+/**
+ * A function that a user gave to Airlock, such as `shouldFlush` or the `allows` of a policy, returned a wrong value.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HookAnswerError extends Schema.TaggedError<HookAnswerError>("effect-airlock/HookAnswerError")(
+  "HookAnswerError",
+  { hook: Schema.String, returned: Schema.String, expected: Schema.String }
+) {
+  override get message(): string {
+    return `${this.hook} returned ${this.returned}, and has to return ${this.expected}.`
+  }
+}
+
+/** @internal */
+export const wrongAnswer = (hook: string, returned: unknown, expected: string): HookAnswerError =>
+  new HookAnswerError({ hook, returned: printHeadline(returned), expected })
 
 /**
  * The Schema of the reason why an intent did not leave.
@@ -406,6 +447,19 @@ export interface FlushFailure {
   readonly reason: FlushReason
 }
 
+/** The message of a `FlushError` has the stacks and the causes of this many reasons. The message of each reason is in it. */
+const maxPrintedInFull = 10
+
+/**
+ * A reason in full: its message, and the stack and the causes of the error behind it.
+ *
+ * @internal
+ */
+export const printReason = (reason: FlushReason): string =>
+  reason._tag === "DispatchError" || reason._tag === "PolicyFailedError"
+    ? reason.message + printDetails(reason)
+    : reason.message
+
 /**
  * Some intents of a scope should have left and did not. `failures` names each of them with its reason. `exit` is the exit
  * of the scope's body, whose work is done.
@@ -437,8 +491,14 @@ export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/F
   exit: Schema.declare(Exit.isExit)
 }) {
   override get message(): string {
-    const failures = this.failures.map((failure) => `  ${failure.intentId} ${failure.task}: ${failure.reason.message}`)
+    const failures = this.failures.map(({ intentId, reason, task }, index) =>
+      `  ${intentId} ${task}: ${indent(index < maxPrintedInFull ? printReason(reason) : reason.message)}`
+    )
     return `${failures.length} intent(s) of the scope "${this.scope}" did not leave:\n${failures.join("\n")}`
+  }
+  override toJSON(): unknown {
+    const failures = this.failures.map(({ intentId, reason, task }) => ({ intentId, task, reason: reason.toJSON() }))
+    return { _tag: this._tag, scope: this.scope, message: this.message, failures, exit: valueToJson(this.exit) }
   }
 }
 

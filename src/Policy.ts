@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
+import * as Predicate from "effect/Predicate"
 import { PolicyViolation } from "./AirlockError.js"
 import type { AnyTask, Intent } from "./Intent.js"
 
@@ -27,6 +28,9 @@ export const TypeId: unique symbol = Symbol.for("effect-airlock/Policy")
  * @category type ids
  */
 export type TypeId = typeof TypeId
+
+/** The property that holds the names of the tasks that a policy is about. @internal */
+export const NamedTasks: unique symbol = Symbol.for("effect-airlock/Policy/NamedTasks")
 
 /**
  * The decision about one intent: `true` lets it leave, `{ drop }` drops it and gives the reason for people to read.
@@ -53,7 +57,10 @@ export type Decide<R = never> = (intent: Intent) => Effect.Effect<Decision, neve
  */
 export interface Policy<out R = never> {
   readonly [TypeId]: TypeId
+  /** What it does, such as `blockTasks(SendMail, Charge)`: in plans, logs and errors, and as its text. */
   readonly name: string
+  /** The names of the tasks that it is about. @internal */
+  readonly [NamedTasks]?: ReadonlySet<string> | undefined
   /** Runs when an intent is enqueued. A failure refuses the intent: the enqueue dies with the `PolicyViolation`. */
   readonly onEnqueue: ((intent: Intent) => Effect.Effect<void, PolicyViolation, R>) | undefined
   /**
@@ -109,13 +116,21 @@ export const make = <R1 = never, R2 = never>(options: {
   readonly onEnqueue?: (intent: Intent) => Effect.Effect<void, PolicyViolation, R1>
   readonly allows?: Decide<R2> | Effect.Effect<Decide<R2>, never, R2>
 }): Policy<NoInfer<R1 | R2>> => ({
-  [TypeId]: TypeId,
+  ...Proto,
   name: options.name,
   onEnqueue: options.onEnqueue,
   allows: options.allows === undefined || Effect.isEffect(options.allows)
     ? options.allows
     : Effect.succeed(options.allows)
 })
+
+/** Copied into each policy, so that a spread of a policy is one too. */
+const Proto = {
+  [TypeId]: TypeId,
+  toString(this: { readonly name: string }): string {
+    return this.name
+  }
+} as const
 
 const allow = Effect.succeed<Decision>(true)
 
@@ -195,14 +210,18 @@ export interface TasksOptions {
 }
 
 const byTask = (
-  name: string,
+  kind: string,
+  tasks: ReadonlySet<string>,
   reason: string,
   options: TasksOptions | undefined,
   isAllowed: (task: string) => boolean
-): Policy =>
-  options?.onEnqueue === "raise"
+): Policy => {
+  const name = `${kind}(${[...tasks].join(", ")})`
+  const policy = options?.onEnqueue === "raise"
     ? make({ name, onEnqueue: (intent) => isAllowed(intent.task.name) ? Effect.void : violation(intent, name, reason) })
     : make({ name, allows: (intent) => isAllowed(intent.task.name) ? allow : drop(reason) })
+  return { ...policy, [NamedTasks]: tasks }
+}
 
 const namesOf = (tasks: ReadonlyArray<AnyTask | string>): ReadonlySet<string> =>
   new Set(tasks.map((task) => typeof task === "string" ? task : task.name))
@@ -222,7 +241,7 @@ const namesOf = (tasks: ReadonlyArray<AnyTask | string>): ReadonlySet<string> =>
  */
 export const blockTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: TasksOptions): Policy => {
   const names = namesOf(tasks)
-  return byTask("blockTasks", "the task is blocked", options, (task) => !names.has(task))
+  return byTask("blockTasks", names, "the task is blocked", options, (task) => !names.has(task))
 }
 
 /**
@@ -244,7 +263,7 @@ export const blockTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: Tas
  */
 export const allowTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: TasksOptions): Policy => {
   const names = namesOf(tasks)
-  return byTask("allowTasks", "the task is not among those allowed", options, (task) => names.has(task))
+  return byTask("allowTasks", names, "the task is not among those allowed", options, (task) => names.has(task))
 }
 
 /**
@@ -352,8 +371,9 @@ const keyOf = ({ options, task }: Intent): string | undefined =>
 export const when = <R>(predicate: (intent: Intent) => boolean, policy: Policy<R>): Policy<NoInfer<R>> => {
   const { allows, onEnqueue } = policy
   return {
-    [TypeId]: TypeId,
-    name: policy.name,
+    ...Proto,
+    name: `when(${policy.name})`,
+    [NamedTasks]: policy[NamedTasks],
     onEnqueue: onEnqueue && ((intent) => predicate(intent) ? onEnqueue(intent) : Effect.void),
     allows: allows && Effect.map(allows, (decide) => (intent) => predicate(intent) ? decide(intent) : allow)
   }
@@ -377,8 +397,9 @@ export const all = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
   const asked = policies.flatMap(({ allows }) => allows ?? [])
   const enqueued = policies.flatMap(({ onEnqueue }) => onEnqueue ?? [])
   return {
-    [TypeId]: TypeId,
+    ...Proto,
     name: `all(${policies.map(({ name }) => name).join(", ")})`,
+    [NamedTasks]: tasksOf(policies),
     onEnqueue: enqueued.length === 0
       ? undefined
       : (intent) => Effect.forEach(enqueued, (onEnqueue) => onEnqueue(intent), { discard: true }),
@@ -388,6 +409,12 @@ export const all = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
   }
 }
 
+/** The names of the tasks that some policies are about. */
+const tasksOf = (policies: ReadonlyArray<Policy<unknown>>): ReadonlySet<string> | undefined =>
+  policies.some((policy) => policy[NamedTasks] !== undefined)
+    ? new Set(policies.flatMap((policy) => [...policy[NamedTasks] ?? []]))
+    : undefined
+
 const decideInTurn = <R>(
   deciders: ReadonlyArray<Decide<R>>,
   intent: Intent,
@@ -396,6 +423,9 @@ const decideInTurn = <R>(
   for (let i = from; i < deciders.length; i++) {
     const asked = deciders[i]!(intent)
     if (!isDecided(asked)) {
+      if (!Effect.isEffect(asked)) {
+        return asked
+      }
       return Effect.flatMap(
         asked,
         (decision) => decision === true ? decideInTurn(deciders, intent, i + 1) : Effect.succeed(decision)
@@ -407,6 +437,14 @@ const decideInTurn = <R>(
   }
   return allow
 }
+
+/**
+ * Whether a decision drops an intent. A policy of the application may give something else, against its type.
+ *
+ * @internal
+ */
+export const isDrop = (decision: unknown): decision is Exclude<Decision, true> =>
+  Predicate.hasProperty(decision, "drop") && typeof decision.drop === "string"
 
 /**
  * Whether a decision is known without running an Effect. Most policies decide in this way.
@@ -437,8 +475,9 @@ export const any = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
   const name = `any(${policies.map((policy) => policy.name).join(", ")})`
   const enqueued = policies.flatMap(({ onEnqueue }) => onEnqueue ?? [])
   return {
-    [TypeId]: TypeId,
+    ...Proto,
     name,
+    [NamedTasks]: tasksOf(policies),
     // A policy without `onEnqueue` does not refuse, so one is enough to accept the intent.
     onEnqueue: enqueued.length < policies.length || enqueued.length === 0
       ? undefined
@@ -449,9 +488,11 @@ export const any = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
         Effect.fnUntraced(function*(intent: Intent) {
           const reasons: Array<string> = []
           for (const decide of deciders) {
-            const decision = yield* decide(intent)
-            if (decision === true) {
-              return true as const
+            const asked = decide(intent)
+            const decision: Decision = Effect.isEffect(asked) ? yield* asked : asked
+            // What is no decision is returned, so that the evaluation refuses it.
+            if (decision === true || !isDrop(decision)) {
+              return decision
             }
             reasons.push(decision.drop)
           }
@@ -522,9 +563,10 @@ export const effect = <R1, E, R>(
   )
 
 /** Provides a policy with the services that it needs. */
-const provide = <R>({ allows, name, onEnqueue }: Policy<R>, context: Context.Context<R>): Policy => ({
-  [TypeId]: TypeId,
+const provide = <R>({ allows, name, onEnqueue, ...policy }: Policy<R>, context: Context.Context<R>): Policy => ({
+  ...Proto,
   name,
+  [NamedTasks]: policy[NamedTasks],
   onEnqueue: onEnqueue && ((intent) => Effect.provide(onEnqueue(intent), context)),
   allows: allows &&
     Effect.map(Effect.provide(allows, context), (decide) => (intent) => {

@@ -162,7 +162,7 @@ export const make = <const Name extends string, Payload extends PayloadFields | 
     return register(handler, batched)
   }
   // The Schema is the one of `PayloadSchema`: TypeScript does not narrow a conditional type by a test of its value.
-  return { [TypeId]: TypeId, name, payloadSchema, version, toLayer, toLayerBatched } as unknown as Task<
+  return Object.freeze({ [TypeId]: TypeId, name, payloadSchema, version, toLayer, toLayerBatched }) as unknown as Task<
     Name,
     PayloadSchema<Payload>
   >

@@ -180,7 +180,7 @@ describe("Airlock.layerConfig", () => {
         policies: { allowAll: Policy.dropAll }
       })
       expect(yield* read({ EXECUTOR: "inProcess", POLICY: "allowAll" }, layer)).toEqual(
-        { ...defaults, executor: "mine", executorOptions: {}, policy: "dropAll" }
+        { ...defaults, executor: "mine", executorOptions: {}, policy: "allowAll" }
       )
     }))
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, identity, Layer, Logger, Schedule } from "effect"
 import { Airlock, Executor, type Intent } from "effect-airlock"
+import { defectOf } from "./support/exits.js"
 import { layer, left, note } from "./support/recorder.js"
 import { Step, Work, work } from "./support/tasks.js"
 
@@ -52,6 +53,57 @@ describe("an executor", () => {
       seen.length = 0
       yield* Effect.void.pipe(Airlock.scoped({ executor: recording, shouldFlush: () => true }))
       expect(seen).toEqual([])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("an executor that answers with something else than its outcomes", () => {
+  const answers: Record<string, readonly [unknown, string]> = {
+    "undefined": [Effect.succeed(undefined), "returned undefined. It has to return one outcome for each intent"],
+    "a text": [Effect.succeed("ok"), "returned ok."],
+    "too many outcomes": [Effect.succeed([Exit.void, Exit.void]), "returned 2 outcomes for 1 intents"],
+    "an outcome that is no Exit": [Effect.succeed([{ ok: true }]), "returned {\"ok\":true} for it, which is no Exit"],
+    "an outcome that is null": [Effect.succeed([null]), "gave no outcome for it"],
+    "no Effect": [Promise.resolve([]), "which is no Effect"]
+  }
+  const around: Record<string, (executor: Executor.Executor) => Executor.Executor> = {
+    "alone": identity,
+    "under Executor.route": (executor) => Executor.route(() => executor),
+    "under Executor.retrying": Executor.retrying(Schedule.recurs(1)),
+    "under Executor.tapped": Executor.tapped(() => Effect.void)
+  }
+  for (const [what, [answer, reason]] of Object.entries(answers)) {
+    for (const [where, combine] of Object.entries(around)) {
+      it.effect(`gives a FlushError that says so: ${what}, ${where}`, () =>
+        Effect.gen(function*() {
+          const executor = combine(Executor.make({ name: "wrong", dispatch: () => answer as never }))
+          const error = yield* note("a").pipe(Airlock.scoped({ executor }), Effect.flip)
+          expect(error.failures.map(({ reason }) => reason._tag)).toEqual(["DispatchError"])
+          expect(error.failures[0]!.reason.message).toContain(reason)
+        }).pipe(Effect.provide(layer())))
+    }
+  }
+
+  it.effect("logs it, if the executor runs in the background", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ annotations }) => {
+        lines.push(JSON.stringify([...annotations]))
+      })
+      const wrong = Executor.make({ name: "wrong", dispatch: () => Effect.succeed(undefined as never) })
+      yield* note("a").pipe(
+        Airlock.scoped({ executor: Executor.background({ executor: wrong }) }),
+        Effect.provide(layer())
+      ).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      expect(lines).toEqual([expect.stringContaining("returned undefined")])
+    }))
+
+  it.effect("does not keep the scope from settling, if its `close` does", () =>
+    Effect.gen(function*() {
+      const executor = { ...Executor.inProcess(), name: "wrong", close: () => Effect.succeed(undefined as never) }
+      expect(String(yield* defectOf(note("a").pipe(Airlock.scoped({ executor }))))).toContain(
+        "`close` of the executor \"wrong\" did not return a list"
+      )
+      expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 })
 

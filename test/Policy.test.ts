@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
-import type { Intent } from "effect-airlock"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
+import type { Intent, ScopeOptions } from "effect-airlock"
 import { Airlock, AirlockError, Plan, Policy } from "effect-airlock"
 import { defectOf } from "./support/exits.js"
 import { layer, left, Note, note } from "./support/recorder.js"
@@ -37,7 +37,7 @@ describe("the built-in policies", () => {
       const raising = Policy.blockTasks(["Note"], { onEnqueue: "raise" })
       expect(yield* defectOf(note("c").pipe(Airlock.scoped({ policy: raising })))).toMatchObject({
         _tag: "PolicyViolation",
-        policy: "blockTasks"
+        policy: "blockTasks(Note)"
       })
       yield* note("d").pipe(Airlock.scoped({ policy: Policy.blockTasks(["Other"], { onEnqueue: "raise" }) }))
       expect(yield* left).toEqual(["a", "d"])
@@ -318,3 +318,83 @@ const reasonsOf = (exit: Exit.Exit<unknown, unknown>) =>
         ? cause.error.failures.map(({ reason }) => reason._tag)
         : [String(cause)]
   })
+
+describe("the name of a policy", () => {
+  it("says what it does", () => {
+    const blocked = Policy.blockTasks([Note, "Charge"])
+    const only = Policy.allowTasks(["Alert"], { onEnqueue: "raise" })
+    expect(String(blocked)).toBe("blockTasks(Note, Charge)")
+    expect(`${Policy.all(only, Policy.when(() => true, blocked))}`).toBe(
+      "all(allowTasks(Alert), when(blockTasks(Note, Charge)))"
+    )
+  })
+})
+
+it.effect("a policy that names a task without a handler warns once, at the first flush", () =>
+  Effect.gen(function*() {
+    const warnings: Array<unknown> = []
+    const logger = Logger.make(({ message }) => {
+      warnings.push(String(message))
+    })
+    const misspelt = Policy.when(() => true, Policy.blockTasks(["Note", "SendWelcom"]))
+    const policy = Policy.all(misspelt, Policy.blockTasks([Note]))
+    for (let i = 0; i < 2; i++) {
+      yield* note("a").pipe(
+        Airlock.scoped({ policy }),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+    }
+    expect(warnings).toEqual([
+      expect.stringContaining("have no handler in this Airlock: SendWelcom (registered: Note)")
+    ])
+  }).pipe(Effect.provide(layer())))
+
+describe("a function of a user that returns a wrong value", () => {
+  const wrong = undefined as never
+  const hooks: Record<string, readonly [Partial<ScopeOptions>, string]> = {
+    "shouldFlush": [{ shouldFlush: () => wrong }, "The shouldFlush of the scope \"order\" returned undefined"],
+    "approve": [{ approve: () => wrong }, "The approval of a plan returned undefined"],
+    "approve, with an Effect": [{ approve: () => Effect.succeed(wrong) }, "The approval of a plan returned undefined"],
+    "onEnqueue": [
+      { policy: Policy.make({ name: "mine", onEnqueue: () => wrong }) },
+      "The onEnqueue of the policy \"mine\""
+    ],
+    "allows": [
+      { policy: Policy.make({ name: "mine", allows: () => Effect.succeed(wrong) }) },
+      "The allows of the policy"
+    ],
+    "allows, with no Effect": [{ policy: Policy.make({ name: "mine", allows: () => wrong }) }, "returned undefined"],
+    "allows, with false": [
+      { policy: Policy.make({ name: "mine", allows: () => Effect.succeed(false as never) }) },
+      "returned false, and has to return true or"
+    ],
+    "allows, as an Effect of no function": [
+      { policy: Policy.make({ name: "mine", allows: Effect.succeed(wrong) }) },
+      "The allows of the policy \"mine\" returned undefined"
+    ],
+    "a part of all": [{ policy: Policy.all(Policy.make({ name: "mine", allows: () => wrong })) }, "all(mine)"],
+    "a part of any": [{ policy: Policy.any(Policy.make({ name: "mine", allows: () => wrong })) }, "any(mine)"]
+  }
+  for (const [what, [options, message]] of Object.entries(hooks)) {
+    it.effect(`is an error that names it: ${what}`, () =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.exit(note("a").pipe(Airlock.scoped({ ...options, name: "order" } as {})))
+        expect(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "").toContain(message)
+        expect(yield* left).toEqual([])
+      }).pipe(Effect.provide(layer())))
+  }
+
+  it.effect("is an error that names it: beforeDescendantFlushes", () =>
+    Effect.gen(function*() {
+      for (const answer of [undefined, ["an id"]]) {
+        const exit = yield* note("a").pipe(
+          Airlock.scoped,
+          Airlock.scoped({ name: "order", beforeDescendantFlushes: () => answer as never }),
+          Effect.exit
+        )
+        expect(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "").toContain(
+          "The beforeDescendantFlushes of the scope \"order\" returned"
+        )
+      }
+    }).pipe(Effect.provide(layer())))
+})

@@ -95,6 +95,15 @@ const misuses: ReadonlyArray<Misuse> = [
     )
   },
   {
+    name: "HookAnswerError",
+    what: "A function given to Airlock, such as `shouldFlush`, returns a wrong value. The compiler did not check it.",
+    code: "checkout.pipe(Airlock.scoped({ name: \"order\", shouldFlush: () => undefined as any }))",
+    program: checkout.pipe(
+      Airlock.scoped({ name: "order", shouldFlush: () => undefined as never }),
+      Effect.provide(handled)
+    )
+  },
+  {
     name: "BufferFullError",
     what:
       "A scope would hold more than `maxIntents` intents (default: 10 000). Use several scopes for a long loop, or raise " +

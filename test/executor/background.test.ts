@@ -95,7 +95,9 @@ describe("Executor.background", () => {
       expect(lines.map(({ message }) => message)).toEqual([
         "Airlock could not dispatch intents, after their scope had settled"
       ])
-      expect(lines[0]!.intents[0]).toMatch(/^Work [0-9a-f-]{36}: Dispatching "Work" failed: two$/)
+      expect(lines[0]!.intents[0]).toMatch(
+        /^Work [0-9a-f-]{36}: Dispatching "Work" failed: two\n {4}at .*background\.test\.ts/
+      )
     }))
 
   it.effect("runs 1 000 queued intents, and what their handlers enqueue, before a shutdown ends", () =>

@@ -2,8 +2,8 @@
  * When a handler that failed runs again.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Schedule, TestClock } from "effect"
-import { Airlock, type Executor } from "effect-airlock"
+import { Effect, Exit, Fiber, Schedule, TestClock } from "effect"
+import { Airlock, Executor } from "effect-airlock"
 import { reasonsIn } from "../support/flushErrors.js"
 import { letOthersRun } from "../support/letOthersRun.js"
 import { next, Step, step, withHandlers, Work, work } from "../support/tasks.js"
@@ -125,5 +125,31 @@ describe("the retry schedule of handlers", () => {
       )
       expect(calls).toEqual([[1, 2, 3], [1, 3]])
       expect(error.failures.length).toBe(1)
+    }))
+
+  // Without a pause the timer of the limit must run all the same, long before these many attempts.
+  const many = 20_000
+  const endless = (begun: () => number) =>
+    step("a").pipe(Airlock.scoped({ dispatchTimeout: "20 millis" }), Effect.flip, Effect.map(() => begun()))
+
+  it.live("cannot block the event loop past the limit of the dispatch, even if it never pauses", () =>
+    Effect.gen(function*() {
+      let begun = 0
+      const handlers = Step.toLayer(() => Effect.suspend(() => ++begun < many ? Effect.fail("no") : Effect.void))
+      const attempts = yield* endless(() => begun).pipe(withHandlers(handlers, { retry: Schedule.forever }))
+      expect(attempts).toBeLessThan(many)
+    }))
+
+  it.live("cannot block the event loop either as the schedule of Executor.retrying", () =>
+    Effect.gen(function*() {
+      let begun = 0
+      const failing = Executor.make({
+        name: "failing",
+        dispatch: () => Effect.sync(() => [++begun < many ? Exit.die("no") : Exit.void])
+      })
+      const attempts = yield* endless(() => begun).pipe(
+        Effect.provide(Airlock.layer({ executor: Executor.retrying(failing, Schedule.forever) }))
+      )
+      expect(attempts).toBeLessThan(many)
     }))
 })

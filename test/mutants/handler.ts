@@ -88,6 +88,13 @@ export const handler: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/handler/run.ts", [
     {
+      breaks: "I11: a retry schedule that never pauses blocks the event loop",
+      symbol: "withRetries",
+      replace: "yieldToEventLoop",
+      by: "Effect.void",
+      tests: ["test/handler/retry.test.ts"]
+    },
+    {
       breaks: "I9: a failed intent keeps the others from being dispatched",
       symbol: "work",
       replace: "options.failFast === true && Exit.isFailure(outcome)",

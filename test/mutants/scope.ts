@@ -53,6 +53,40 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/decide.ts", [
+    {
+      breaks: "I3: a shouldFlush that returns nothing discards in silence",
+      symbol: "flushes",
+      replace: "shouldFlush!(exit, dispositions.undecided)",
+      by: "shouldFlush!(exit, dispositions.undecided) === true",
+      tests: ["test/Policy.test.ts"]
+    },
+    {
+      breaks: "I3: a beforeDescendantFlushes that returns something else captures in silence",
+      symbol: "passingOf",
+      replace: "!answer.every((intent) => known.has(intent))",
+      by: "known.size < 0",
+      tests: ["test/Policy.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/intentRecord.ts", [
+    {
+      breaks: "the payload of an intent is logged",
+      symbol: "IntentRecord.toJSON",
+      replace: `{ _id: "Intent", task: this.task.name, id: this.id }`,
+      by: `{ _id: "Intent", task: this.task.name, id: this.id, payload: this.payload }`,
+      tests: ["test/Intent.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/options.ts", [
+    {
+      breaks: "the options of an intent change with the object that the caller gave",
+      symbol: "freezeOptions",
+      replace: "Object.freeze({ ...options })",
+      by: "options",
+      tests: ["test/Intent.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/open.ts", [
     {
       breaks: "I4: an inner scope loses its policy when its intents are captured",
@@ -545,6 +579,20 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "outcomes[index] ?? outcomeOf(intent)",
       by: "outcomes[index]",
       tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I9: an executor that returns too many outcomes counts as one that dispatched",
+      symbol: "checkAnswer",
+      replace: "answer.length > intents.length",
+      by: "answer.length < 0",
+      tests: ["test/Executor.test.ts"]
+    },
+    {
+      breaks: "I9: an outcome that is no Exit counts as a success",
+      symbol: "dispatchTo",
+      replace: `outcome._tag !== "Success"`,
+      by: `outcome._tag === "Failure"`,
+      tests: ["test/Executor.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/report.ts", [

@@ -1,4 +1,4 @@
-/** Deadlines, Effect's private members, semaphores and ids. */
+/** Printed errors, deadlines, Effect's private members, semaphores and ids. */
 import { inFile, type Mutant } from "./mutant.js"
 
 export const support: ReadonlyArray<Mutant> = [
@@ -53,6 +53,74 @@ export const support: ReadonlyArray<Mutant> = [
       replace: `["RuntimeFiber.setFiberRefs"]`,
       by: "[]",
       tests: ["test/internal/support/effectInternals.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/callSite.ts", [
+    {
+      breaks: "the call site leaves the limit of all stack traces at 1",
+      symbol: "callSite",
+      replace:
+        `restore(v8, prepareStackTrace === undefined ? { stackTraceLimit } : { prepareStackTrace, stackTraceLimit })`,
+      by: "",
+      tests: ["test/internal/support/callSite.test.ts"]
+    },
+    {
+      breaks: "the call site is not found with a formatter of stack traces that gives no text",
+      symbol: "callSite",
+      replace: "v8.prepareStackTrace = undefined",
+      by: "",
+      tests: ["test/internal/support/callSite.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/printError.ts", [
+    {
+      breaks: "an error that cannot be printed throws",
+      symbol: "partsOf",
+      replace: "justMessage(unprintable)",
+      by: "((): Printed => {\n        throw new Error(unprintable)\n      })()",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "an error of a handler loses its fields",
+      symbol: "fieldsOf",
+      replace: "set(fields, key, dataOf(read(() => Reflect.get(shown, key), unprintable), walk))",
+      by: "",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "an error of a handler loses its causes",
+      symbol: "partsOfObject",
+      replace: "cause === undefined || cause === null ? undefined : partsOf(cause, walk)",
+      by: "undefined",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "a stack loses the frames of other packages",
+      symbol: "isForeign",
+      replace: "/[\\\\/]node_modules[\\\\/]effect(?:-airlock)?[\\\\/]|Generator\\.next \\(|effect_internal_function/",
+      by: "/node_modules/",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "headers that are redacted are printed",
+      symbol: "dataOfObject",
+      replace: "value[Inspectable.symbolRedactable](currentRefs())",
+      by: "Object.entries(value)",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "of the errors of a handler only the first is kept",
+      symbol: "errorsOf",
+      replace: "[squashed, ...all]",
+      by: "[squashed]",
+      tests: ["test/internal/support/printError.test.ts", "test/AirlockError.test.ts"]
+    },
+    {
+      breaks: "I11: a dead letter stores an error of any size",
+      symbol: "shortenBytes",
+      replace: "bytes.length <= maxBytes",
+      by: "true",
+      tests: ["test/internal/support/printError.test.ts", "test/internal/outbox/relay.test.ts"]
     }
   ]),
   ...inFile("src/internal/support/semaphore.ts", [

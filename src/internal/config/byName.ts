@@ -62,26 +62,21 @@ export const policyOf = (
   { allowTasks, blockTasks, policy }: Settings,
   others: Readonly<Record<string, Policy.Policy>>
 ): Effect.Effect<Policy.Policy | undefined, ConfigError.ConfigError> => {
-  const known = { ...builtInPolicies, ...others }
+  // Plans and the configuration show a policy by the name that it is configured by.
+  const known = { ...builtInPolicies, ...Record.map(others, (policy, name) => ({ ...policy, name })) }
   return Effect.map(
     Effect.forEach(policy ?? [], (name) => lookUp([prefix, keyOf("policy")], "a policy", name, known)),
     (named) => {
       // The policies that choose tasks come first: an intent that they drop must not count in a limit, or be logged.
       const policies = [
-        ...(allowTasks === undefined ? [] : [withTasks(Policy.allowTasks(allowTasks), allowTasks)]),
-        ...(blockTasks === undefined ? [] : [withTasks(Policy.blockTasks(blockTasks), blockTasks)]),
+        ...(allowTasks === undefined ? [] : [Policy.allowTasks(allowTasks)]),
+        ...(blockTasks === undefined ? [] : [Policy.blockTasks(blockTasks)]),
         ...named
       ]
       return policies.length > 1 ? Policy.all(...policies) : policies[0]
     }
   )
 }
-
-/** Adds the tasks to the name of a policy, because plans and the configuration show only its name. */
-const withTasks = (policy: Policy.Policy, tasks: ReadonlyArray<string>): Policy.Policy => ({
-  ...policy,
-  name: `${policy.name}(${tasks.join(", ")})`
-})
 
 /** @internal */
 export const executorOf = <E, R>(

@@ -12,7 +12,7 @@ import { globalValue } from "effect/GlobalValue"
 import { type FlushFailure, NotAttemptedError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { BackgroundOptions, Executor, Handlers, Outcome } from "../contract/executor.js"
-import { outcomeOf, reasonOf } from "../scope/dispatch.js"
+import { callExecutor, checkAnswer, outcomeOf, reasonOf } from "../scope/dispatch.js"
 import { runWithDeadline } from "../support/deadline.js"
 import { Semaphore } from "../support/semaphore.js"
 import { failed, tellAll, unfinished } from "../telemetry/decision.js"
@@ -61,7 +61,8 @@ const dispatchLater = (executor: Executor, capacity: number, concurrency: number
         return Effect.succeed(intents.map(notAttempted))
       }
       batch.onEnd(() => dispatchPermits.give(1))
-      return Effect.map(Effect.exit(Effect.suspend(() => executor.dispatch(intents, handlers))), (exit) => {
+      return Effect.map(Effect.exit(Effect.suspend(() => callExecutor(executor, intents, handlers))), (ended) => {
+        const exit = checkAnswer(executor, intents, ended)
         const outcomes = Exit.isSuccess(exit) ? exit.value : []
         return intents.map((intent, index) => outcomes[index] ?? Exit.fail(reasonOf(executor, intent, exit, undefined)))
       })

@@ -9,7 +9,8 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type { Intent } from "../../Intent.js"
 import type { DispatchReason, Executor, Outcome } from "../contract/executor.js"
-import { dispatchTo, reasonOf } from "../scope/dispatch.js"
+import { callExecutor, checkAnswer, dispatchTo, reasonOf } from "../scope/dispatch.js"
+import { yieldToEventLoop } from "../support/yieldToEventLoop.js"
 import { withDispatch } from "./make.js"
 
 /** @internal */
@@ -20,10 +21,12 @@ export const retrying = (
   withDispatch(self, (dispatch) => (intents, handlers) =>
     Effect.flatMap(Schedule.driver(schedule), (driver) => {
       const outcomes: Array<Outcome> = []
-      const attempt = (indices: ReadonlyArray<number>): Effect.Effect<ReadonlyArray<Outcome>> =>
-        Effect.flatMap(
-          Effect.exit(Effect.suspend(() => dispatch(indices.map((index) => intents[index]!), handlers))),
-          (exit) => {
+      const attempt = (indices: ReadonlyArray<number>): Effect.Effect<ReadonlyArray<Outcome>> => {
+        const batch = indices.map((index) => intents[index]!)
+        return Effect.flatMap(
+          Effect.exit(Effect.suspend(() => callExecutor({ name: self.name, dispatch }, batch, handlers))),
+          (ended) => {
+            const exit = checkAnswer(self, batch, ended)
             indices.forEach((index, position) => {
               const outcome = Exit.isSuccess(exit) ? exit.value[position] : undefined
               outcomes[index] = outcome ?? Exit.fail(reasonOf(self, intents[index]!, exit, undefined))
@@ -36,10 +39,15 @@ export const retrying = (
             // If it is interrupted while it waits, it returns the outcomes that it has.
             return Effect.flatMap(
               Effect.exit(Effect.interruptible(driver.next(reasons))),
-              (next) => Exit.isSuccess(next) ? attempt(retryable) : Effect.succeed(outcomes)
+              // A schedule that never pauses must not block the event loop, on which time limits depend.
+              (next) =>
+                Exit.isSuccess(next)
+                  ? Effect.zipRight(yieldToEventLoop, Effect.suspend(() => attempt(retryable)))
+                  : Effect.succeed(outcomes)
             )
           }
         )
+      }
       return attempt(intents.map((_, index) => index))
     }))
 

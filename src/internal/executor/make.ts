@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import { pipeArguments } from "effect/Pipeable"
 import * as Struct from "effect/Struct"
 import { type Executor, type RunOptions, TypeId } from "../contract/executor.js"
+import { callExecutor } from "../scope/dispatch.js"
 
 /** Copied into each executor, so that a spread of an executor is an executor too. */
 const Proto = {
@@ -47,7 +48,7 @@ export const make = ({ dispatch, durable, name }: {
   fromFields({
     name,
     isDurable: () => durable === true,
-    dispatch: (intents, handlers) => Effect.interruptible(dispatch(intents, handlers))
+    dispatch: (intents, handlers) => Effect.interruptible(callExecutor({ name, dispatch }, intents, handlers))
   })
 
 /**

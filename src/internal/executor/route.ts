@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import { DispatchError, type FlushFailure } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { Executor, Handlers, Outcome } from "../contract/executor.js"
-import { reasonOf } from "../scope/dispatch.js"
+import { callExecutor, checkAnswer, reasonOf } from "../scope/dispatch.js"
 import { groupBy } from "../support/groupBy.js"
 import { fromFields } from "./make.js"
 
@@ -52,16 +52,19 @@ const dispatchBy = (choose: Choose): Executor["dispatch"] => (intents, handlers)
     // Durable executors come first, so that the others do not use up the time of the dispatch.
     const isDurable = ([, [first]]: [Executor, Array<Placed>]) => first!.intent.encoded !== undefined
     const durableFirst = shares.sort((a, b) => Number(isDurable(b)) - Number(isDurable(a)))
-    const dispatched = Effect.forEach(durableFirst, ([executor, share]) =>
-      Effect.map(
-        Effect.exit(Effect.suspend(() => executor.dispatch(share.map(({ intent }) => intent), handlers))),
-        (exit) => {
+    const dispatched = Effect.forEach(durableFirst, ([executor, share]) => {
+      const batch = share.map(({ intent }) => intent)
+      return Effect.map(
+        Effect.exit(Effect.suspend(() => callExecutor(executor, batch, handlers))),
+        (ended) => {
+          const exit = checkAnswer(executor, batch, ended)
           const outcomesOfShare = Exit.isSuccess(exit) ? exit.value : []
           share.forEach(({ index, intent }, position) => {
             outcomes[index] = outcomesOfShare[position] ?? Exit.fail(reasonOf(executor, intent, exit, undefined))
           })
         }
-      ), { discard: true })
+      )
+    }, { discard: true })
     return Effect.as(dispatched, outcomes)
   })
 

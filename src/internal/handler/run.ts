@@ -10,9 +10,10 @@ import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { DispatchError, NotAttemptedError, SettleTimeoutError } from "../../AirlockError.js"
+import { NotAttemptedError, SettleTimeoutError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { DispatchReason, Outcome, RunOptions } from "../contract/executor.js"
+import { dispatchError } from "../scope/dispatch.js"
 import { type IntentRecord, isRecord, recordOf } from "../scope/intentRecord.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
@@ -64,7 +65,7 @@ const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> 
 const notAttempted = ({ task }: IntentRecord, exit: Exit.Exit<unknown>): Outcome =>
   Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)
     ? Exit.fail(new NotAttemptedError({ task: task.name }))
-    : Exit.fail(new DispatchError({ task: task.name, cause: Cause.squash(exit.cause) }))
+    : Exit.fail(dispatchError(task.name, exit.cause))
 
 /** The work of one worker. For an uninterruptible region; the calls are interruptible. */
 const work = <A>(
@@ -132,7 +133,11 @@ const withRetries = (
           // A schedule that dies ends the retries too.
           : Effect.flatMap(
             Effect.exit(driver.next(reason)),
-            (next) => Exit.isSuccess(next) ? retry(retryable, number + 1) : Effect.succeed(outcome)
+            // A schedule that never pauses must not block the event loop, on which time limits depend.
+            (next) =>
+              Exit.isSuccess(next)
+                ? Effect.flatMap(yieldToEventLoop, () => retry(retryable, number + 1))
+                : Effect.succeed(outcome)
           )
       })
     return retry(call, first)

@@ -9,18 +9,19 @@
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import type * as FiberRefs from "effect/FiberRefs"
 import * as EffectScope from "effect/Scope"
-import { DispatchError, UnknownTaskError } from "../../AirlockError.js"
+import { UnknownTaskError } from "../../AirlockError.js"
 import type { AirlockService } from "../contract/airlock.js"
 import type { Executor, Outcome } from "../contract/executor.js"
 import { extendCascade } from "../scope/cascade.js"
 import { resetRefs, setCurrent } from "../scope/currentScope.js"
+import { dispatchError } from "../scope/dispatch.js"
 import { openRoot } from "../scope/open.js"
 import type { Scope } from "../scope/scope.js"
 import { exitOf, settle } from "../scope/settle.js"
@@ -154,7 +155,7 @@ export class HandlerRunner {
     return Effect.map(Effect.uninterruptible(this.close(exit)), (exit) =>
       Exit.isSuccess(exit)
         ? Exit.void
-        : Exit.fail(new DispatchError({ task, cause: Cause.squash(exit.cause) })))
+        : Exit.fail(dispatchError(task, exit.cause)))
   }
 
   private endRun({ registration }: HandlerEnvironment): void {

@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { printCause, shortenBytes } from "../support/printError.js"
 import type { ClaimedRow } from "./store/row.js"
 import type { Store } from "./store/store.js"
 
@@ -160,7 +161,7 @@ class ClaimedBatch<Intent> {
     const intent = Effect.exit(Effect.suspend(() => this.options.decode(row)))
     return Effect.flatMap(intent, (decoded) =>
       Exit.isFailure(decoded)
-        ? this.deadLetter(row, Cause.pretty(decoded.cause))
+        ? this.deadLetter(row, stored(decoded.cause))
         : Effect.flatMap(this.runHandler(decoded.value, row), (outcome) => {
           if (Exit.isSuccess(outcome)) {
             return this.acknowledge(row)
@@ -169,7 +170,7 @@ class ClaimedBatch<Intent> {
             // The outcome is unknown. The row is claimed again when its lease has expired.
             return Effect.sync(() => this.forget(row))
           }
-          const error = Cause.pretty(outcome.cause)
+          const error = stored(outcome.cause)
           return row.attempt >= maxAttempts ? this.deadLetter(row, error) : this.retry(row, error)
         }))
   }
@@ -239,6 +240,12 @@ class ClaimedBatch<Intent> {
     )
   }
 }
+
+/** The maximum size of a stored error, in bytes of UTF-8. */
+const maxErrorBytes = 16_384
+
+/** The errors of a Cause as a row stores them. */
+const stored = (cause: Cause.Cause<unknown>): string => shortenBytes(printCause(cause), maxErrorBytes)
 
 /**
  * The delay before the next attempt, in milliseconds: one second, doubled after each attempt, at most one hour, reduced by a

@@ -7,7 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
-import type { PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
+import { type PolicyFailedError, type SettleTimeoutError, wrongAnswer } from "../../AirlockError.js"
+import { withCallersStack } from "../support/callSite.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { committed, discard, discardByFate, dispatch, type Disposition, Dispositions } from "./disposition.js"
 import { fatesSeenFrom, isInterrupted } from "./fork.js"
@@ -80,19 +81,46 @@ const flushes = (
   exit: Exit.Exit<unknown, unknown>,
   { flush }: SettleOptions,
   dispositions: Dispositions
-): boolean =>
-  (typeof flush === "function" ? flush() : flush) ?? scope.options.shouldFlush?.(exit, dispositions.undecided) ??
-    Exit.isSuccess(exit)
+): boolean => {
+  const { shouldFlush } = scope.options
+  if (flush === undefined && shouldFlush === undefined) {
+    return Exit.isSuccess(exit)
+  }
+  const answer: unknown = flush === undefined
+    ? shouldFlush!(exit, dispositions.undecided)
+    : typeof flush === "function"
+    ? flush()
+    : flush
+  if (typeof answer !== "boolean") {
+    throw withCallersStack(wrongAnswer(`The shouldFlush of the scope "${scope.name}"`, answer, "true or false"))
+  }
+  return answer
+}
 
 /** Outer scopes capture intents, the nearest first, unless their `beforeDescendantFlushes` lets them pass. */
 const byOuterScopes = (scope: Scope, dispositions: Dispositions): void => {
   let leaving = scope.outer === undefined ? [] : dispositions.undecided
   for (let outer = scope.outer; outer !== undefined && leaving.length > 0; outer = outer.scope.outer) {
     const handOver: Disposition = { _tag: "HandOver", to: outer }
-    const passing = new Set(outer.scope.options.beforeDescendantFlushes?.(leaving, viewOf(scope)))
+    const passing = passingOf(outer.scope, leaving, scope)
     dispositions.decide((intent) => passing.has(intent) ? undefined : handOver)
     leaving = dispositions.undecided
   }
+}
+
+/** The intents that an outer scope lets pass. */
+const passingOf = (outer: Scope, leaving: ReadonlyArray<IntentRecord>, scope: Scope): ReadonlySet<unknown> => {
+  const { beforeDescendantFlushes } = outer.options
+  const answer: unknown = beforeDescendantFlushes === undefined ? [] : beforeDescendantFlushes(leaving, viewOf(scope))
+  const known = new Set<unknown>(leaving)
+  if (!Array.isArray(answer) || !answer.every((intent) => known.has(intent))) {
+    throw wrongAnswer(
+      `The beforeDescendantFlushes of the scope "${outer.name}"`,
+      answer,
+      "an array of some of the intents that it was given"
+    )
+  }
+  return new Set(answer)
 }
 
 /** Drops the intents that policies drop, and returns whether the plan is approved. */
@@ -115,7 +143,17 @@ const approve = (
   }
   const what = "The approval of a plan"
   // The scope settles in the context in which it was opened, which has the services of the approval.
-  const approved = Effect.suspend(() => approve(planOf(scope, dispositions))) as Effect.Effect<boolean>
+  const approved = Effect.suspend(() => {
+    const answer: unknown = approve(planOf(scope, dispositions))
+    return Effect.isEffect(answer)
+      ? Effect.map(answer as Effect.Effect<unknown>, (answer) => {
+        if (typeof answer !== "boolean") {
+          throw wrongAnswer(what, answer, "true or false")
+        }
+        return answer
+      })
+      : Effect.die(wrongAnswer(what, answer, "an Effect"))
+  })
   return Effect.flatMap(
     runDeciding(approved, what, scope.limits.approveTimeout),
     (result) => answerOf(what, result)

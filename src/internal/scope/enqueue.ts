@@ -32,7 +32,7 @@ import { tasksOf } from "./cascade.js"
 import { currentOf, notedFork } from "./currentScope.js"
 import { frameOf, innermostSavepoint } from "./frame.js"
 import { type Closure, closureOf, IntentRecord } from "./intentRecord.js"
-import { issuesOfOptions, noOptions } from "./options.js"
+import { freezeOptions, issuesOfOptions, noOptions } from "./options.js"
 import { evaluateOnEnqueue, insidePolicy } from "./policies.js"
 import type { Scope } from "./scope.js"
 import { transactionIn } from "./transactionTag.js"
@@ -100,7 +100,7 @@ const add = (request: EnqueueCall): Effect.Effect<IntentId> =>
       id: makeId(now),
       task,
       payload,
-      options,
+      options: freezeOptions(options),
       enqueuedAt: now,
       scopeId: scope.id,
       depth: scope.depth,

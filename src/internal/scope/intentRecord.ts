@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
 import * as EffectScope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import type { AnyTask, EnqueueOptions, Intent, IntentId } from "../../Intent.js"
@@ -60,43 +61,87 @@ export interface IntentFields {
   readonly closure: Closure | undefined
 }
 
-/** @internal */
+/**
+ * Users cannot change what they see of it: those properties have no setter. `Object.freeze` would cost each enqueue more, and
+ * would freeze the three properties below too.
+ *
+ * @internal
+ */
 export class IntentRecord implements Intent, IntentFields {
-  readonly id: IntentId
-  readonly task: AnyTask
-  readonly payload: unknown
-  readonly options: EnqueueOptions
-  readonly enqueuedAt: number
-  readonly scopeId: number
-  readonly depth: number
-  readonly cascade: Cascade | undefined
-  readonly span: Tracer.AnySpan | undefined
-  readonly policies: PolicyChain | undefined
+  readonly #fields: IntentFields
   fork: Fork
-  readonly savepoint: Savepoint | undefined
-  readonly closure: Closure | undefined
   /** The outcome of its handler in this process, as soon as the handler has ended. */
   outcome: Outcome | undefined = undefined
   durable: Durable | undefined = undefined
 
   constructor(fields: IntentFields) {
-    this.id = fields.id
-    this.task = fields.task
-    this.payload = fields.payload
-    this.options = fields.options
-    this.enqueuedAt = fields.enqueuedAt
-    this.scopeId = fields.scopeId
-    this.depth = fields.depth
-    this.cascade = fields.cascade
-    this.span = fields.span
-    this.policies = fields.policies
+    this.#fields = fields
     this.fork = fields.fork
-    this.savepoint = fields.savepoint
-    this.closure = fields.closure
+  }
+
+  get id(): IntentFields["id"] {
+    return this.#fields.id
+  }
+
+  get task(): IntentFields["task"] {
+    return this.#fields.task
+  }
+
+  get payload(): IntentFields["payload"] {
+    return this.#fields.payload
+  }
+
+  get options(): IntentFields["options"] {
+    return this.#fields.options
+  }
+
+  get enqueuedAt(): IntentFields["enqueuedAt"] {
+    return this.#fields.enqueuedAt
+  }
+
+  get scopeId(): IntentFields["scopeId"] {
+    return this.#fields.scopeId
+  }
+
+  get depth(): IntentFields["depth"] {
+    return this.#fields.depth
+  }
+
+  get cascade(): IntentFields["cascade"] {
+    return this.#fields.cascade
+  }
+
+  get span(): IntentFields["span"] {
+    return this.#fields.span
+  }
+
+  get policies(): IntentFields["policies"] {
+    return this.#fields.policies
+  }
+
+  get savepoint(): IntentFields["savepoint"] {
+    return this.#fields.savepoint
+  }
+
+  get closure(): IntentFields["closure"] {
+    return this.#fields.closure
   }
 
   get encoded(): string | undefined {
     return this.durable?.encoded
+  }
+
+  // In logs: neither the payload, which may hold secrets, nor what is behind it.
+  toString(): string {
+    return `Intent(${this.task.name} ${this.id})`
+  }
+
+  toJSON(): unknown {
+    return { _id: "Intent", task: this.task.name, id: this.id }
+  }
+
+  [Inspectable.NodeInspectSymbol](): unknown {
+    return this.toJSON()
   }
 }
 

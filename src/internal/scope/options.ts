@@ -8,7 +8,11 @@ import * as Option from "effect/Option"
 import type { EnqueueOptions } from "../../Intent.js"
 
 /** @internal */
-export const noOptions: EnqueueOptions = {}
+export const noOptions: EnqueueOptions = Object.freeze({})
+
+/** A frozen copy: the caller may change the object later. @internal */
+export const freezeOptions = (options: EnqueueOptions): EnqueueOptions =>
+  options === noOptions ? options : Object.freeze({ ...options })
 
 /** `options.delay: expected a finite duration`, one line for each wrong option. @internal */
 export const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> => {

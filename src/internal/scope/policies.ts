@@ -8,11 +8,13 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { globalValue } from "effect/GlobalValue"
 import {
   PolicyEnqueueError,
   PolicyFailedError,
   type PolicyViolation,
-  type SettleTimeoutError
+  type SettleTimeoutError,
+  wrongAnswer
 } from "../../AirlockError.js"
 import * as Policy from "../../Policy.js"
 import { type DeadlineResult, runWithDeadline } from "../support/deadline.js"
@@ -72,7 +74,11 @@ export const evaluateOnEnqueue = (
   const evaluated = Effect.gen(function*() {
     for (const link of links(intent.policies)) {
       if (link.policy.onEnqueue !== undefined) {
-        yield* inContextOf(link.policy.onEnqueue(intent), link)
+        const asked: unknown = link.policy.onEnqueue(intent)
+        if (!Effect.isEffect(asked)) {
+          throw wrongAnswer(`The onEnqueue of the policy "${link.policy.name}"`, asked, "an Effect")
+        }
+        yield* inContextOf(asked as Effect.Effect<void, PolicyViolation>, link)
       }
     }
   })
@@ -100,10 +106,48 @@ export const evaluate = (
 ): Effect.Effect<ReadonlyMap<IntentRecord, Dropped>, PolicyFailedError | SettleTimeoutError> =>
   mayDrop(intents)
     ? Effect.flatMap(
-      runDeciding(evaluateAll(intents), "A policy", scope.limits.policyTimeout),
+      Effect.zipRight(
+        warnOfUnknownTasks(scope, intents),
+        runDeciding(evaluateAll(intents), "A policy", scope.limits.policyTimeout)
+      ),
       (result) => answerOf("A policy", result)
     )
     : Effect.succeed(noneDropped)
+
+/** The policies whose task names were compared with the handlers. */
+const compared = globalValue(Symbol.for("effect-airlock/comparedPolicies"), () => new WeakSet<Policy.Policy<unknown>>())
+
+/**
+ * Warns once of each policy that names a task which has no handler here, and of which this scope has no intent: most likely
+ * the name is misspelt. A process without handlers cannot tell.
+ */
+const warnOfUnknownTasks = (
+  { airlock: { handlers } }: Scope,
+  intents: ReadonlyArray<IntentRecord>
+): Effect.Effect<void> => {
+  let last: PolicyChain | undefined
+  const warnings: Array<Effect.Effect<void>> = []
+  for (const { policies } of intents) {
+    // Most intents of a scope have the same chain.
+    for (const { policy } of policies === last ? [] : links(policies)) {
+      const named = policy[Policy.NamedTasks]
+      if (named === undefined || compared.has(policy) || handlers.names.length === 0) {
+        continue
+      }
+      compared.add(policy)
+      const known = new Set([...handlers.names, ...intents.map(({ task }) => task.name)])
+      const unknown = [...named].filter((name) => !known.has(name))
+      if (unknown.length > 0) {
+        warnings.push(Effect.logWarning(
+          `The policy "${policy.name}" names tasks that have no handler in this Airlock: ${unknown.join(", ")} ` +
+            `(registered: ${handlers.names.join(", ")}). Correct the names, or give the policy the tasks themselves.`
+        ))
+      }
+    }
+    last = policies
+  }
+  return warnings.length === 0 ? Effect.void : Effect.all(warnings, { discard: true })
+}
 
 const noneDropped: ReadonlyMap<IntentRecord, Dropped> = new Map()
 
@@ -117,6 +161,11 @@ export const answerOf = <A>(
     : Effect.fail(
       timeout ?? new PolicyFailedError({ what, cause: exit === undefined ? "interrupted" : Cause.squash(exit.cause) })
     )
+
+const allowsOf = ({ policy }: PolicyChain): string => `The allows of the policy "${policy.name}"`
+
+const effectOf = <A>(deciding: Effect.Effect<A, never, unknown>, link: PolicyChain): Effect.Effect<A, never, unknown> =>
+  Effect.isEffect(deciding) ? deciding : Effect.die(wrongAnswer(allowsOf(link), deciding, "an Effect"))
 
 const evaluateAll = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRecord>) {
   const dropped = new Map<IntentRecord, Dropped>()
@@ -132,14 +181,20 @@ const evaluateAll = Effect.fnUntraced(function*(intents: ReadonlyArray<IntentRec
         let decider = deciders.get(link)
         if (decider === undefined) {
           decider = yield* inContextOf(link.policy.allows, link)
+          if (typeof decider !== "function") {
+            throw wrongAnswer(allowsOf(link), decider, "a function that decides about an intent")
+          }
           deciders.set(link, decider)
         }
         const deciding = decider(intent)
         // Most policies decide synchronously. For them a step of the generator would cost more than the decision.
         const decision: Policy.Decision = Policy.isDecided(deciding)
           ? deciding.value
-          : yield* inContextOf(deciding, link)
+          : yield* inContextOf(effectOf(deciding, link), link)
         if (decision !== true) {
+          if (!Policy.isDrop(decision)) {
+            throw wrongAnswer(allowsOf(link), decision, "true or { drop: \"why\" }")
+          }
           drop = { policy: link.policy.name, reason: decision.drop }
         }
       }

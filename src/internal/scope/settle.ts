@@ -121,7 +121,11 @@ const closeExecutor = ({ airlock, executor, limits, outer }: Scope): Effect.Effe
       update: outsideScopes
     }),
     ({ exit, timeout }) =>
-      exit !== undefined && Exit.isSuccess(exit) ? exit : Effect.die(timeout ?? Cause.squash(exit!.cause))
+      exit === undefined || Exit.isFailure(exit)
+        ? Effect.die(timeout ?? Cause.squash(exit!.cause))
+        : Array.isArray(exit.value)
+        ? exit
+        : Effect.dieMessage(`The \`close\` of the executor "${executor.name}" did not return a list of failures.`)
   )
 
 /**

@@ -6,20 +6,48 @@
  */
 
 interface V8Error {
-  stackTraceLimit?: number
+  stackTraceLimit?: number | undefined
+  prepareStackTrace?: unknown
   readonly captureStackTrace?: (target: object, above: (...args: Array<never>) => unknown) => void
 }
 
 /** The frame that called `above`, such as `at checkout (src/orders.ts:12:5)`. @internal */
 export const callSite = (above: (...args: Array<never>) => unknown): string | undefined => {
-  const v8 = Error as ErrorConstructor & V8Error
-  const limit = v8.stackTraceLimit ?? 10
-  v8.stackTraceLimit = 1
-  const holder: { stack?: string } = {}
-  v8.captureStackTrace?.(holder, above)
-  const frame = holder.stack?.split("\n")[1]?.trim()
-  v8.stackTraceLimit = limit
-  return frame
+  const v8: V8Error = Error
+  const { prepareStackTrace, stackTraceLimit } = v8
+  try {
+    v8.stackTraceLimit = 1
+    const frame = topFrame(v8, above)
+    if (frame !== undefined || prepareStackTrace === undefined) {
+      return frame
+    }
+    // The application's own formatter gave no text, or threw. V8 has one too.
+    v8.prepareStackTrace = undefined
+    return topFrame(v8, above)
+  } catch {
+    // `Error` is frozen.
+    return undefined
+  } finally {
+    restore(v8, prepareStackTrace === undefined ? { stackTraceLimit } : { prepareStackTrace, stackTraceLimit })
+  }
+}
+
+const topFrame = (v8: V8Error, above: (...args: Array<never>) => unknown): string | undefined => {
+  const holder: { stack?: unknown } = {}
+  try {
+    v8.captureStackTrace?.(holder, above)
+    return typeof holder.stack === "string" ? holder.stack.split("\n")[1]?.trim() : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const restore = (v8: V8Error, before: V8Error): void => {
+  try {
+    Object.assign(v8, before)
+  } catch {
+    // `Error` is frozen, so nothing has changed.
+  }
 }
 
 /**

@@ -10,7 +10,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
 import type * as Metric from "effect/Metric"
 import * as MetricLabel from "effect/MetricLabel"
-import type { FlushFailure } from "../../AirlockError.js"
+import { type FlushFailure, printReason } from "../../AirlockError.js"
 import * as AirlockMetrics from "../../AirlockMetrics.js"
 import type { Intent } from "../../Intent.js"
 import { addEvents } from "./spans.js"
@@ -87,7 +87,7 @@ export const nameOf = (intent: Intent): string => `${intent.task.name} ${intent.
 export const failed: Decision<FlushFailure> = {
   level: LogLevel.Error,
   message: "could not dispatch intents, after their scope had settled",
-  describe: ({ intentId, reason, task }) => `${task} ${intentId}: ${reason.message}`,
+  describe: ({ intentId, reason, task }) => `${task} ${intentId}: ${printReason(reason)}`,
   metric: AirlockMetrics.failed,
   labels: ({ reason, task }) => ({ task, reason: reason._tag })
 }

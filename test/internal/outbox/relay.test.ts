@@ -97,6 +97,26 @@ test(
 )
 
 test(
+  "the relay stores the error of a handler whole, within a limit, also if it cannot be converted to JSON",
+  Effect.gen(function*() {
+    const store = yield* Outbox
+    yield* store.insert([1, 2].map((n) => row(n, { maxAttempts: 1 })), ready)
+    const error = Object.assign(new Error("", { cause: new TypeError("refused") }), {
+      _tag: "MailRefused",
+      status: 550n
+    })
+    const { fiber } = yield* running((n) => n === 1 ? Effect.fail(error) : Effect.fail("é".repeat(9_000)))
+    yield* until(Effect.map(counts, ({ dead }) => dead === 2))
+    yield* Fiber.interrupt(fiber)
+    const [small, large] = yield* column("error")
+    expect(small).toMatch(
+      /^MailRefused \{"status":"550n"\}\n {4}at .*relay\.test\.ts[\s\S]*\[cause\]: TypeError: refused/
+    )
+    expect(Buffer.byteLength(String(large))).toBeLessThanOrEqual(16_384)
+  })
+)
+
+test(
   "the relay makes a row that cannot be decoded, or whose lease expired in its last attempt, a dead letter",
   Effect.gen(function*() {
     const store = yield* Outbox
