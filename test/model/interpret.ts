@@ -78,13 +78,13 @@ const interpretStep = (step: Step, run: Run): Interpreted => {
       return Effect.flatMap(Deferred.make<void>(), (done) =>
         plainly(interpret(step.block, run)).pipe(
           Effect.ensuring(Deferred.succeed(done, void 0)),
-          Effect.zipRight(step.then === "ends" ? Effect.void : Effect.never),
+          Effect.zipRight(step.fate === "ends" ? Effect.void : Effect.never),
           Effect.forkDaemon,
           Effect.tap((fiber) => Effect.sync(() => run.daemons.push(fiber))),
           Effect.zipLeft(Deferred.await(done)),
           // A daemon that failed must have ended before its scope goes on.
           Effect.zipLeft(Effect.repeatN(Effect.yieldNow(), 3)),
-          Effect.flatMap((fiber) => step.then === "stopped" ? Fiber.interrupt(fiber) : Effect.void)
+          Effect.flatMap((fiber) => step.fate === "stopped" ? Fiber.interrupt(fiber) : Effect.void)
         ))
     case "Stream":
       return Effect.flatMap(inTurn(step.blocks, run), (children) =>

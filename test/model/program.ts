@@ -29,7 +29,7 @@ export type Step =
   /** Runs its blocks in concurrent children, one for each block. */
   | { readonly _tag: "All", readonly blocks: ReadonlyArray<Block> }
   /** Runs its block in a daemon, which then ends, is stopped, or outlives the scope. */
-  | { readonly _tag: "Daemon", readonly then: "ends" | "stopped" | "runs", readonly block: Block }
+  | { readonly _tag: "Daemon", readonly fate: "ends" | "stopped" | "runs", readonly block: Block }
   /** Runs its blocks in the workers of a concurrent stream, one for each block. */
   | { readonly _tag: "Stream", readonly blocks: ReadonlyArray<Block> }
   /** Runs its blocks one after the other in a stage of a stream, and recovers their failures. Another stage follows. */
@@ -100,7 +100,7 @@ const steps = (block: fc.Arbitrary<Block>, ofItem: boolean): Array<fc.WeightedAr
     weight: 2,
     arbitrary: fc.record({
       _tag: fc.constant("Daemon" as const),
-      then: fc.constantFrom("ends" as const, "stopped" as const, "runs" as const),
+      fate: fc.constantFrom("ends" as const, "stopped" as const, "runs" as const),
       block
     })
   },

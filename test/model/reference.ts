@@ -128,7 +128,7 @@ export const expected = (program: Block): { readonly left: ReadonlyArray<number>
           child(step.block, place, true)
           break
         case "Daemon":
-          child(step.block, place, step.then === "runs")
+          child(step.block, place, step.fate === "runs")
           break
         case "ForkAwait":
         case "Callback":
