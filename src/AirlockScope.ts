@@ -80,14 +80,19 @@ const currentView: ScopeView = {
 }
 
 /**
- * The type of the services that the policy and the approval of a scope need.
+ * The type of the services that the policy and the approval of a scope need, also of options that may have none. For a
+ * widened type such as `ScopeOptions` it is `unknown`.
  *
  * @since 0.1.0
  * @category utility types
  */
-export type OptionsContext<Options> =
-  | (Options extends { readonly policy: Policy<infer R> } ? R : never)
-  | (Options extends { readonly approve: (plan: Plan) => Effect.Effect<boolean, never, infer R> } ? R : never)
+export type OptionsContext<Options> = Options extends unknown
+  ? PolicyContext<Property<Options, "policy">> | ApprovalContext<Property<Options, "approve">>
+  : never
+
+type Property<Options, Key extends string> = Key extends keyof Options ? Options[Key] : never
+type PolicyContext<P> = P extends Policy<infer R> ? R : never
+type ApprovalContext<F> = F extends (plan: Plan) => Effect.Effect<boolean, never, infer R> ? R : never
 
 /**
  * Makes an unknown property of generic options a compile error, such as a misspelt `policy`.

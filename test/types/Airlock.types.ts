@@ -7,6 +7,7 @@ import {
   HttpApiBuilder,
   HttpApiEndpoint,
   HttpApiGroup,
+  type HttpApp,
   HttpLayerRouter,
   HttpRouter,
   type HttpServer,
@@ -17,7 +18,7 @@ import { Rpc, RpcGroup } from "@effect/rpc"
 import type { SqlClient } from "@effect/sql"
 import { type ConfigError, Context, Effect, Layer, Schema, Stream } from "effect"
 import { Airlock, AirlockLive, AirlockScope, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
-import type { AirlockError, Intent } from "effect-airlock"
+import type { AirlockError, Intent, ScopeOptions } from "effect-airlock"
 import * as HttpTransaction from "effect-airlock/HttpTransaction"
 import * as RpcMiddleware from "effect-airlock/RpcMiddleware"
 
@@ -112,6 +113,24 @@ const policyNeeds = Policy.make({ name: "needs", allows: () => Effect.as(Service
 is<Effect.Effect<void, AirlockError.FlushError, Service | Airlock.Airlock>>()(
   Effect.void.pipe(Airlock.scoped({ policy: policyNeeds }))
 )
+type Needing<R> = Effect.Effect<void, AirlockError.FlushError, R | Airlock.Airlock>
+declare const optional: { readonly policy?: typeof policyNeeds }
+declare const either: { readonly name: string } | { readonly policy: typeof policyNeeds }
+declare const approving: { readonly approve?: () => Effect.Effect<boolean, never, Service> }
+declare const widened: ScopeOptions
+declare const needingNothing: ScopeOptions<never>
+is<Needing<Service>>()(Effect.void.pipe(Airlock.scoped(optional)))
+is<Needing<Service>>()(Effect.void.pipe(Airlock.scoped(either)))
+is<Needing<Service>>()(Effect.void.pipe(Airlock.scoped(approving)))
+is<Needing<unknown>>()(Effect.void.pipe(Airlock.scoped(widened)))
+is<Needing<never>>()(Effect.void.pipe(Airlock.scoped(needingNothing)))
+is<HttpApp.Default<never, Service | Airlock.Airlock>>()(
+  HttpMiddleware.airlockWith(optional)(HttpServerResponse.empty())
+)
+// @ts-expect-error the policy of the options may need a service
+Effect.runPromise(Effect.void.pipe(Airlock.scoped(optional), Effect.provide(AirlockLive)))
+// @ts-expect-error the type of the options does not say what their policy needs
+Effect.runPromise(Effect.void.pipe(Airlock.scoped(widened), Effect.provide(AirlockLive)))
 is<Effect.Effect<void, never, Service>>()(Effect.void.pipe(Airlock.withPolicy(policyNeeds)))
 is<Layer.Layer<Policy.CurrentPolicy, never, Service>>()(Policy.layer(policyNeeds))
 

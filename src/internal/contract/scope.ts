@@ -48,22 +48,23 @@ export interface ScopeView {
 }
 
 /**
- * The options of a scope.
+ * The options of a scope. `R` is what its policy and its approval need. A function that takes options for scopes without
+ * requirements takes `ScopeOptions<never>`.
  *
  * @since 0.1.0
  * @category options
  */
-export interface ScopeOptions extends Limits {
+export interface ScopeOptions<R = unknown> extends Limits {
   /** The name in logs and errors. Default: `scope` and a number. */
   readonly name?: string
   /** A policy, added to all other policies in force. Default: none. */
-  readonly policy?: Policy<unknown>
+  readonly policy?: Policy<R>
   /**
    * Approves the plan before any intent is dispatched; `false` discards all intents. It is called only by a scope that
    * dispatches intents itself, and may take `approveTimeout`. An interruption during the call discards all intents at once.
    * Default: no approval.
    */
-  readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, unknown>
+  readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, R>
   /**
    * The executor of an outermost scope. A scope inside another one uses the executor of the outermost scope and ignores
    * this option. Default: the executor of the context (`Executor.layer`), else that of Airlock.
