@@ -44,9 +44,10 @@ export interface AirlockHttpOptions {
    */
   readonly executor?: Executor
   /**
-   * Decides whether the intents of a request leave. `exit` is the exit of the app inside the middleware. Given to
-   * `HttpServer.serve`, the middleware sees only the response, and `exit` is a success with that response. If the function
-   * throws, the intents are discarded. Default: the intents leave if the status of the response is below 400.
+   * Decides whether the intents of a request leave, and is obeyed. `exit` is the exit of the app inside the middleware. Given
+   * to `HttpServer.serve`, the middleware sees only the response, and `exit` is a success with that response. If the client
+   * has disconnected, the interruption is part of `exit`. If the function throws, the intents are discarded. Default: the
+   * intents leave if the status of the response is below 400 and the client has not disconnected.
    */
   readonly shouldFlush?: (
     request: HttpServerRequest.HttpServerRequest,

@@ -143,6 +143,77 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("shouldFlush is asked about the interruption of the body, and obeyed", () =>
+    Effect.gen(function*() {
+      for (const answer of [true, false]) {
+        const seen: Array<unknown> = []
+        const fiber = yield* note(`${answer}`).pipe(
+          Effect.zipRight(Effect.never),
+          Airlock.scoped({
+            shouldFlush: (exit) => {
+              seen.push(Exit.isInterrupted(exit))
+              return answer
+            }
+          }),
+          Effect.fork
+        )
+        yield* Effect.yieldNow()
+        const exit = yield* Fiber.interrupt(fiber)
+        expect([seen, Exit.isInterrupted(exit)]).toEqual([[true], true])
+      }
+      expect(yield* left).toEqual(["true"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an interruption that is pending when the body ends is part of the exit that shouldFlush gets", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const ends = { "after a success": Effect.void, "after a failure": Effect.fail("no") }
+      for (const [name, end] of Object.entries(ends)) {
+        const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+        const fiber = yield* note(name).pipe(
+          Effect.zipRight(Deferred.succeed(begun, void 0)),
+          Effect.zipRight(Deferred.await(go)),
+          Effect.zipRight(end),
+          Effect.uninterruptible,
+          Airlock.scoped({
+            shouldFlush: (exit) => {
+              seen.push(Exit.isFailure(exit) && [Cause.isInterrupted(exit.cause), ...Cause.failures(exit.cause)])
+              return true
+            }
+          }),
+          Effect.fork
+        )
+        yield* Deferred.await(begun)
+        yield* Fiber.interruptFork(fiber)
+        yield* Effect.yieldNow()
+        yield* Deferred.succeed(go, void 0)
+        yield* Fiber.await(fiber)
+      }
+      expect(seen).toEqual([[true], [true, "no"]])
+      expect(yield* left).toEqual(Object.keys(ends))
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("policies and approval decide to the end for a scope that flushes though it was interrupted", () =>
+    Effect.gen(function*() {
+      const slowly = Effect.repeatN(Effect.yieldNow(), 3)
+      const options = {
+        policy: Policy.make({ name: "slow", allows: () => Effect.as(slowly, true as const) }),
+        approve: () => Effect.as(slowly, true)
+      }
+      const body = Effect.forkDaemon(
+        Effect.zipRight(note("obeyed"), Effect.never).pipe(Airlock.scoped({ ...options, shouldFlush: () => true }))
+      )
+      const cleanup = Effect.forkDaemon(
+        Effect.onInterrupt(Effect.never, () => Effect.orDie(note("cleanup").pipe(Airlock.scoped(options))))
+      )
+      for (const forked of [body, cleanup]) {
+        const fiber = yield* forked
+        yield* Effect.yieldNow()
+        yield* Fiber.interrupt(fiber)
+      }
+      expect(yield* left).toEqual(["obeyed", "cleanup"])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("a shouldFlush that throws discards the intents and becomes a defect", () =>
     Effect.gen(function*() {
       const exit = yield* note("a").pipe(

@@ -280,6 +280,38 @@ describe("HttpMiddleware.airlockWith", () => {
       expect(yield* left).toEqual(["audit"])
     }).pipe(Effect.provide([layer(), quiet])))
 
+  for (const [how, end] of Object.entries({ interrupts: Effect.never, "does not interrupt": connectionClosed })) {
+    it.scopedLive(`shouldFlush is obeyed if the client disconnects, which ${how} the handler`, () =>
+      Effect.gen(function*() {
+        const [begun, settled] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+        const seen: Array<unknown> = []
+        const always = HttpMiddleware.airlockWith({
+          shouldFlush: (_request, _response, exit) => {
+            seen.push(Exit.isInterrupted(exit))
+            return true
+          }
+        })
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/",
+            Effect.gen(function*() {
+              yield* Effect.addFinalizer(() => Deferred.succeed(settled, void 0))
+              yield* note("done")
+              yield* Deferred.succeed(begun, void 0)
+              yield* end
+              return HttpServerResponse.empty()
+            }).pipe(end === connectionClosed ? Effect.uninterruptible : Effect.interruptible)
+          )
+        )
+        const base = yield* serving(router.pipe(HttpRouter.use(always), HttpServer.serve()))
+        const request = yield* Effect.fork(status(base, "/"))
+        yield* Deferred.await(begun)
+        yield* Fiber.interrupt(request)
+        yield* Deferred.await(settled)
+        expect([seen, yield* left]).toEqual([[true], ["done"]])
+      }).pipe(Effect.provide([layer(), quiet])))
+  }
+
   it.scopedLive("a shouldFlush that throws discards the intents, and does not change the response", () =>
     Effect.gen(function*() {
       const broken = HttpMiddleware.airlockWith({

@@ -40,7 +40,7 @@ export const http: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "HTTP: the status of a response does not decide",
-      symbol: "settleBefore.flush",
+      symbol: "exitByStatus",
       replace: "response.status < 400",
       by: "true",
       tests: ["test/HttpMiddleware.test.ts"]

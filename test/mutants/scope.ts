@@ -87,6 +87,13 @@ export const scope: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/scope/policies.ts", [
     {
+      breaks: "I2: an interruption that is pending when a scope flushes ends its policies",
+      symbol: "runDeciding",
+      replace: "!isInterrupted(fiber)",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
       breaks: "I4: a policy may enqueue",
       symbol: "runDeciding",
       replace: "insidePolicy",
@@ -200,9 +207,23 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     },
     {
+      breaks: "I2: an interruption that is pending when the body ends is no part of the exit",
+      symbol: "decide",
+      replace: "endsInterrupted ? interruptedExit(exit, fiber) : exit",
+      by: "exit",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: a scope that shouldFlush flushes after an interruption discards its intents",
+      symbol: "decide",
+      replace: "!endsInterrupted",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
       breaks: "I2: an interruption that comes while policies decide is ignored",
       symbol: "decide",
-      replace: "if (isCancelled()) { return discardUndecided(dispositions) }",
+      replace: "if (!endsInterrupted && isCancelled()) { return discardUndecided(dispositions) }",
       by: "",
       tests: ["test/Plan.test.ts"]
     },

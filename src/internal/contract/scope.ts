@@ -76,8 +76,10 @@ export interface ScopeOptions<R = unknown> extends Limits {
    */
   readonly independent?: boolean
   /**
-   * Decides whether the scope flushes. If it throws, all intents are discarded. Default: the scope flushes if its exit is a
-   * success.
+   * Decides whether the scope flushes, and is obeyed. `exit` is the exit of the scope's body. If an interruption of the
+   * scope's fiber is pending when the body ends, it is part of `exit`. An interruption that comes later, while policies or
+   * the approval decide, discards all intents. If the function throws, all intents are discarded. Default: the scope flushes
+   * if `exit` is a success.
    */
   readonly shouldFlush?: (exit: Exit.Exit<unknown, unknown>, intents: ReadonlyArray<Intent>) => boolean
   /**

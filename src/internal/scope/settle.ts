@@ -26,10 +26,10 @@ import type { Scope, Settlement } from "./scope.js"
  *
  * @internal
  */
-export const settle = (
+export const settle = <A>(
   scope: Scope,
-  exit: Exit.Exit<unknown, unknown>,
-  options: SettleOptions = {}
+  exit: Exit.Exit<A, unknown>,
+  options: SettleOptions<A> = {}
 ): Effect.Effect<Settlement> =>
   Effect.withFiberRuntime((fiber) => {
     if (scope.state !== "open") {
