@@ -14,8 +14,10 @@ import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
 import {
   type AirlockScope,
@@ -40,6 +42,7 @@ import { preview, viewOf } from "./internal/scope/plan.js"
 import { extend } from "./internal/scope/policyChain.js"
 import type { Scope } from "./internal/scope/scope.js"
 import { exitOf, failureOf, settle } from "./internal/scope/settle.js"
+import { streamInScope } from "./internal/scope/stream.js"
 import { missingInternals } from "./internal/support/effectInternals.js"
 import { withScopeSpan } from "./internal/telemetry/spans.js"
 import type { Plan } from "./Plan.js"
@@ -340,6 +343,66 @@ const inScope = <A, E, R>(
       )
     })
   )
+
+/**
+ * The result of {@link scopedStream}: for a stream, that stream in a scope; for options, a function that runs a stream in
+ * such a scope.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type ScopedStream<X> = [X] extends [Stream.Stream<infer A, infer E, infer R>]
+  ? Stream.Stream<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+  : <A, E, R>(
+    self: Stream.Stream<A, E, R>
+  ) => Stream.Stream<A, E | FlushError, Exclude<R, AirlockScope> | Airlock | OptionsContext<X>>
+
+/**
+ * Runs a stream in a scope, from its first pull until it has ended. If the stream ends, its intents leave before its end is
+ * seen; the stream fails with a {@link FlushError} if some could not leave. If the stream fails, dies or is interrupted, they
+ * are discarded. Inside another scope, a success hands the intents over to that scope.
+ *
+ * A reader that stops before the end and succeeds, as in `Stream.take`, counts as the end of the stream: the intents leave.
+ * Then a {@link FlushError} is a defect, because nobody reads the stream any more.
+ *
+ * Apply it last, after `Stream.buffer` and other operators that run the stream in a fiber of their own: when these stop
+ * before the end, they interrupt the stream before them.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Airlock, AirlockLive, Task } from "effect-airlock"
+ *
+ * const Imported = Task.make("Imported", { payload: { row: Schema.Number } })
+ *
+ * const rows = Stream.range(1, 100).pipe(
+ *   Stream.mapEffect((row) => Airlock.enqueue(Imported, { row }), { concurrency: 4 }),
+ *   Airlock.scopedStream
+ * )
+ *
+ * const program = Stream.runDrain(rows).pipe(Effect.provide(AirlockLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category scopes
+ */
+export const scopedStream = <const X extends Stream.Stream<any, any, any> | ScopeOptions>(
+  argument: X & Exact<X, ScopeOptions>
+): ScopedStream<X> =>
+  // The two cases of `ScopedStream`; TypeScript does not narrow a generic's conditional type by a test of its value.
+  (Predicate.hasProperty(argument, Stream.StreamTypeId)
+    ? inStreamScope(argument as Stream.Stream<unknown, unknown, unknown>, {})
+    : (self: Stream.Stream<unknown, unknown, unknown>) =>
+      inStreamScope(self, argument as ScopeOptions)) as ScopedStream<X>
+
+const inStreamScope = <A, E, R>(
+  self: Stream.Stream<A, E, R>,
+  options: ScopeOptions
+): Stream.Stream<A, E | FlushError, R> =>
+  streamInScope(self, {
+    open: (fiber) => openScope(fiber, { airlock: Context.unsafeGet(fiber.currentContext, Airlock), options }),
+    stopped: Exit.void
+  })
 
 /**
  * Opens a scope as a resource. It settles when the Effect `Scope` closes, by the `Exit` of that `Scope`. Use it in Layers,

@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as Stream from "effect/Stream"
 import { NoScopeError } from "./AirlockError.js"
 import type { ScopeView } from "./internal/contract/scope.js"
 import { currentOf } from "./internal/scope/currentScope.js"
@@ -100,7 +101,7 @@ type ApprovalContext<F> = F extends (plan: Plan) => Effect.Effect<boolean, never
  * @since 0.1.0
  * @category utility types
  */
-export type Exact<X, Options> = X extends Effect.Effect<any, any, any> ? unknown
+export type Exact<X, Options> = X extends Effect.Effect<any, any, any> | Stream.Stream<any, any, any> ? unknown
   : { readonly [Key in Exclude<keyof X, keyof Options>]: never }
 
 /**

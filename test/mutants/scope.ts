@@ -288,6 +288,57 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/composition.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/stream.ts", [
+    {
+      breaks: "a stream enqueues into the scope around it",
+      symbol: "streamInScope",
+      replace: "locally(pull, scope)",
+      by: "pull",
+      tests: ["test/HttpTransaction.test.ts", "test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream settles while the fibers of its stages still run",
+      symbol: "close",
+      replace: "locally(EffectScope.close(resources, exit), scope)",
+      by: "Effect.void",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "the finalizers of a stream enqueue into the scope around it",
+      symbol: "close",
+      replace: "locally(EffectScope.close(resources, exit), scope)",
+      by: "locally(EffectScope.close(resources, exit), undefined)",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream that fails flushes",
+      symbol: "close",
+      replace: "settle(scope, ended)",
+      by: "settle(scope, Exit.void)",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream whose reader fails flushes",
+      symbol: "streamInScope",
+      replace: "Exit.isSuccess(exit) ? stopped : exit",
+      by: "stopped",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream whose reader stops before the end never settles",
+      symbol: "streamInScope",
+      replace: "end(Exit.isSuccess(exit) ? stopped : exit)",
+      by: "Exit.isSuccess(exit) ? Effect.void : end(exit)",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream that ends hides its FlushError",
+      symbol: "streamInScope",
+      replace: "Exit.zipRight(exit, ended)",
+      by: "exit",
+      tests: ["test/scenarios/streams.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/plan.ts", [
     {
       breaks: "a plan shows the intents of a fiber that still runs as discarded",

@@ -7,7 +7,7 @@ export const transaction: ReadonlyArray<Mutant> = [
       breaks: "I7: a transaction that was rolled back dispatches",
       symbol: "settleTransaction",
       replace: "{ byExitAlone: true }",
-      by: "{ byExitAlone: true, flush: true }",
+      by: "{ byExitAlone: true, flush: () => true }",
       tests: ["test/SqlTransaction.test.ts"]
     },
     {

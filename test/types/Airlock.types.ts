@@ -240,6 +240,19 @@ is<Effect.Effect<Stream.Stream<string, AirlockError.FlushError>, never, Service 
 // @ts-expect-error an option that is not there
 HttpMiddleware.airlockStream(lines, { polcy: Policy.dropAll })
 
+// ---------------------------------------------------------------- streams
+
+declare const failing: Stream.Stream<number, "oops", Service | AirlockScope>
+type StreamInScope<R> = Stream.Stream<number, "oops" | AirlockError.FlushError, R | Airlock.Airlock>
+is<StreamInScope<Service>>()(failing.pipe(Airlock.scopedStream))
+is<StreamInScope<Service>>()(Airlock.scopedStream(failing))
+is<StreamInScope<Service>>()(failing.pipe(Airlock.scopedStream({ name: "import" })))
+is<StreamInScope<Service | Needed>>()(
+  failing.pipe(Airlock.scopedStream({ approve: () => Effect.as(Needed, true) }))
+)
+// @ts-expect-error an option that is not there
+Airlock.scopedStream({ polcy: Policy.dropAll })
+
 // ---------------------------------------------------------------- RPC
 
 class Calls extends RpcGroup.make(Rpc.make("Create")).middleware(RpcMiddleware.AirlockCall) {}
