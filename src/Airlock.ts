@@ -22,8 +22,11 @@ import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./Airloc
 import {
   type AirlockScope,
   type Exact,
+  type FlushErrorOf,
   type Limits,
+  type OnFlushErrorContext,
   type OptionsContext,
+  type ScopedOptions,
   type ScopeOptions,
   type ScopeView,
   withoutMarker
@@ -40,7 +43,7 @@ import { makeFork } from "./internal/scope/fork.js"
 import { openRoot, openScope } from "./internal/scope/open.js"
 import { preview, viewOf } from "./internal/scope/plan.js"
 import { extend } from "./internal/scope/policyChain.js"
-import type { Scope } from "./internal/scope/scope.js"
+import type { Scope, Settlement } from "./internal/scope/scope.js"
 import { exitOf, failureOf, settle } from "./internal/scope/settle.js"
 import { streamInScope } from "./internal/scope/stream.js"
 import { missingInternals } from "./internal/support/effectInternals.js"
@@ -291,16 +294,21 @@ export const enqueueEffect: <A, E, R>(
  * @category utility types
  */
 export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
-  ? Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+  ? Effect.Effect<A, E | FlushError<A>, Exclude<R, AirlockScope> | Airlock>
   : <A, E, R>(
     self: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock | OptionsContext<X>>
+  ) => Effect.Effect<
+    A,
+    E | FlushErrorOf<X, A>,
+    Exclude<R, AirlockScope> | Airlock | OptionsContext<X> | OnFlushErrorContext<X>
+  >
 
 /**
  * Runs an Effect in a scope. If the Effect succeeds, its intents leave before `Airlock.scoped` completes. If it fails, dies
  * or is interrupted, they are discarded. Inside another scope, a success hands the intents over to that scope.
  *
- * Fails with a {@link FlushError} if the Effect succeeded and some intents could not leave. The error names each of them.
+ * Fails with a {@link FlushError} if the Effect succeeded and some intents could not leave. The error names each of them, and
+ * has the exit of the Effect. The option `onFlushError` replaces it.
  *
  * @example
  * ```ts
@@ -317,18 +325,18 @@ export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
  * @since 0.1.0
  * @category scopes
  */
-export const scoped = <const X extends Effect.Effect<any, any, any> | ScopeOptions>(
-  argument: X & Exact<X, ScopeOptions>
+export const scoped = <const X extends Effect.Effect<any, any, any> | ScopedOptions>(
+  argument: X & Exact<X, ScopedOptions>
 ): Scoped<X> =>
   // The two cases of `Scoped`; TypeScript does not narrow a generic's conditional type by a test of its value.
   (Effect.isEffect(argument)
     ? inScope(argument, {})
-    : (self: Effect.Effect<unknown, unknown, unknown>) => inScope(self, argument as ScopeOptions)) as Scoped<X>
+    : (self: Effect.Effect<unknown, unknown, unknown>) => inScope(self, argument as ScopedOptions)) as Scoped<X>
 
 const inScope = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  options: ScopeOptions
-): Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock> =>
+  options: ScopedOptions
+): Effect.Effect<A, unknown, Exclude<R, AirlockScope> | Airlock> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime((fiber) => {
       const airlock = Context.unsafeGet(fiber.currentContext, Airlock)
@@ -336,12 +344,34 @@ const inScope = <A, E, R>(
       return withScopeSpan(
         Effect.flatMap(
           withoutMarker(exitInside(restore(self), fiber, scope)),
-          (exit) => Effect.flatMap(settle(scope, exit), (settlement) => exitOf(scope, exit, settlement))
+          (exit) =>
+            Effect.flatMap(settle(scope, exit), (settlement) =>
+              options.onFlushError !== undefined && settlement.failures.length > 0
+                ? recover(scope, exit, settlement, (error) =>
+                  restore(options.onFlushError!(error)))
+                : exitOf(scope, exit, settlement))
         ),
         fiber,
         scope
       )
     })
+  )
+
+/** Logs the error of a flush, and gives it to `onFlushError`, whose failure replaces it. */
+const recover = <A, E>(
+  scope: Scope,
+  exit: Exit.Exit<A, E>,
+  settlement: Settlement,
+  onFlushError: NonNullable<ScopedOptions["onFlushError"]>
+): Effect.Effect<A, unknown> =>
+  Effect.flatMap(
+    Effect.flip(failureOf(scope, exit, settlement)),
+    (error) =>
+      Effect.logError("Airlock: not all intents of the scope left", error).pipe(
+        // The context of the scope has the services of `onFlushError`.
+        Effect.zipRight(Effect.exit(Effect.suspend(() => onFlushError(error)) as Effect.Effect<void, unknown>)),
+        Effect.flatMap((recovered) => Exit.zipLeft(exit, recovered))
+      )
   )
 
 /**

@@ -408,7 +408,7 @@ export interface FlushFailure {
 
 /**
  * Some intents of a scope should have left and did not. `failures` names each of them with its reason. `exit` is the exit
- * of the scope's body, whose work is done.
+ * of the scope's body, whose work is done; `A` is the type of its success. Compare the error by its `_tag`.
  *
  * @example
  * ```ts
@@ -431,11 +431,15 @@ export interface FlushFailure {
  * @since 0.1.0
  * @category errors
  */
-export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/FlushError")("FlushError", {
-  scope: Schema.String,
-  failures: Schema.Array(Schema.Struct({ intentId: Schema.String, task: Schema.String, reason: FlushReason })),
-  exit: Schema.declare(Exit.isExit)
-}) {
+export class FlushError<out A = unknown>
+  extends Schema.TaggedError<FlushError>("effect-airlock/FlushError")("FlushError", {
+    scope: Schema.String,
+    failures: Schema.Array(Schema.Struct({ intentId: Schema.String, task: Schema.String, reason: FlushReason })),
+    exit: Schema.declare(Exit.isExit)
+  })
+{
+  declare readonly exit: Exit.Exit<A, unknown>
+
   override get message(): string {
     const failures = this.failures.map((failure) => `  ${failure.intentId} ${failure.task}: ${failure.reason.message}`)
     return `${failures.length} intent(s) of the scope "${this.scope}" did not leave:\n${failures.join("\n")}`

@@ -7,15 +7,14 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Stream from "effect/Stream"
-import { NoScopeError } from "./AirlockError.js"
+import { type FlushError, NoScopeError } from "./AirlockError.js"
 import type { ScopeView } from "./internal/contract/scope.js"
 import { currentOf } from "./internal/scope/currentScope.js"
 import { viewOf } from "./internal/scope/plan.js"
-import type { Plan } from "./Plan.js"
 import type { Policy } from "./Policy.js"
 
 export type { Limits } from "./internal/contract/limits.js"
-export type { ScopeOptions, ScopeState, ScopeView } from "./internal/contract/scope.js"
+export type { ScopedOptions, ScopeOptions, ScopeState, ScopeView } from "./internal/contract/scope.js"
 
 // At run time the tag has a default value, so that a scope puts nothing into the context. Its type is that of a tag without a
 // default value, which must be provided.
@@ -87,13 +86,37 @@ const currentView: ScopeView = {
  * @since 0.1.0
  * @category utility types
  */
-export type OptionsContext<Options> = Options extends unknown
-  ? PolicyContext<Property<Options, "policy">> | ApprovalContext<Property<Options, "approve">>
-  : never
+export type OptionsContext<Options> =
+  | PolicyContext<Property<Options, "policy">>
+  | ReturnedContext<Property<Options, "approve">>
 
-type Property<Options, Key extends string> = Key extends keyof Options ? Options[Key] : never
+/**
+ * The type of the error of a scope whose intents did not all leave: a `FlushError`, or the error of `onFlushError`.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type FlushErrorOf<Options, A> = RecoveredError<Property<Options, "onFlushError">, A>
+
+/**
+ * The type of the services that `onFlushError` of a scope needs.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type OnFlushErrorContext<Options> = ReturnedContext<Property<Options, "onFlushError">>
+
+type Property<Options, Key extends string> = Options extends unknown ? Key extends keyof Options ? Options[Key] : never
+  : never
 type PolicyContext<P> = P extends Policy<infer R> ? R : never
-type ApprovalContext<F> = F extends (plan: Plan) => Effect.Effect<boolean, never, infer R> ? R : never
+/** A function that only throws returns `never`, from which `unknown` would be inferred. */
+type Returned<F> = F extends (argument: never) => infer T ? T : never
+type ReturnedContext<F> = Returned<F> extends infer T ? T extends Effect.Effect<unknown, unknown, infer R> ? R : never
+  : never
+type ReturnedError<F> = Returned<F> extends infer T ? T extends Effect.Effect<unknown, infer E, unknown> ? E : never
+  : never
+type RecoveredError<F, A> = [F] extends [never] ? FlushError<A>
+  : ReturnedError<F> | (undefined extends F ? FlushError<A> : never)
 
 /**
  * Makes an unknown property of generic options a compile error, such as a misspelt `policy`.

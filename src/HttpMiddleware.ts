@@ -60,7 +60,7 @@ export interface AirlockHttpOptions {
    * if a durable executor should have stored one of them, else `response`.
    */
   readonly onFlushError?: (
-    error: FlushError,
+    error: FlushError<HttpServerResponse.HttpServerResponse>,
     response: HttpServerResponse.HttpServerResponse
   ) => HttpServerResponse.HttpServerResponse
 }

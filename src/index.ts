@@ -54,6 +54,13 @@ export type {
    */
   Limits,
   /**
+   * The options of a scope that runs one Effect.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  ScopedOptions,
+  /**
    * The options of a scope.
    *
    * @since 0.1.0

@@ -240,6 +240,35 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(failures[1]).toBeInstanceOf(AirlockError.FlushError)
     }).pipe(Effect.provide(layer())))
 
+  it.effect("onFlushError gets the FlushError, which is logged; then the exit of the body stands", () =>
+    Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        logged.push([logLevel.label, ...message as ReadonlyArray<unknown>].slice(0, 2))
+      })
+      const seen: Array<unknown> = []
+      const onFlushError = (error: AirlockError.FlushError) =>
+        Effect.sync(() => {
+          seen.push(error.exit)
+        })
+      const program = Effect.as(note("fail"), "done").pipe(Airlock.scoped({ onFlushError }))
+      expect(yield* program.pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))).toBe("done")
+      expect(logged).toContainEqual(["ERROR", "Airlock: not all intents of the scope left"])
+      yield* note("fine").pipe(Airlock.scoped({ onFlushError }))
+      expect(seen).toEqual([Exit.succeed("done")])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a failure of onFlushError replaces the FlushError, and follows a cause of the body", () =>
+    Effect.gen(function*() {
+      const options = { onFlushError: () => Effect.fail("handled"), shouldFlush: () => true }
+      const causes: Array<unknown> = []
+      for (const end of [Effect.void, Effect.fail("body")]) {
+        const exit = yield* note("fail").pipe(Effect.zipRight(end), Airlock.scoped(options), Effect.exit)
+        causes.push(Exit.isFailure(exit) && Array.from(Cause.failures(exit.cause)))
+      }
+      expect(causes).toEqual([["handled"], ["body", "handled"]])
+    }).pipe(Effect.provide([layer(), Logger.remove(Logger.defaultLogger)])))
+
   it.scoped("Airlock.open settles when the Effect Scope closes, by the Exit of that Scope", () =>
     Effect.gen(function*() {
       const program = Effect.zipRight(note("a"), left).pipe(

@@ -288,6 +288,22 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/composition.test.ts"]
     }
   ]),
+  ...inFile("src/Airlock.ts", [
+    {
+      breaks: "a FlushError that onFlushError handles is not logged",
+      symbol: "recover",
+      replace: `Effect.logError("Airlock: not all intents of the scope left", error)`,
+      by: "Effect.void",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: a failure of onFlushError hides the cause of the body",
+      symbol: "recover",
+      replace: "Exit.zipLeft(exit, recovered)",
+      by: "Exit.isFailure(recovered) ? recovered : exit",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/stream.ts", [
     {
       breaks: "a stream enqueues into the scope around it",
@@ -299,15 +315,15 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "a stream settles while the fibers of its stages still run",
       symbol: "close",
-      replace: "locally(EffectScope.close(resources, exit), scope)",
+      replace: "EffectScope.close(resources, exit)",
       by: "Effect.void",
       tests: ["test/scenarios/streams.test.ts"]
     },
     {
       breaks: "the finalizers of a stream enqueue into the scope around it",
-      symbol: "close",
-      replace: "locally(EffectScope.close(resources, exit), scope)",
-      by: "locally(EffectScope.close(resources, exit), undefined)",
+      symbol: "streamInScope",
+      replace: "locally(EffectScope.extend(Stream.toPull(self), resources), scope)",
+      by: "EffectScope.extend(Stream.toPull(self), resources)",
       tests: ["test/scenarios/streams.test.ts"]
     },
     {

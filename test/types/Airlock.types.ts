@@ -75,25 +75,52 @@ Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Airlock.scoped, Effect.provide(
 
 // ---------------------------------------------------------------- scoped removes the requirement, in both forms
 
-type InScope = Effect.Effect<number, "oops" | AirlockError.FlushError, Service | Airlock.Airlock>
+type InScope = Effect.Effect<number, "oops" | AirlockError.FlushError<number>, Service | Airlock.Airlock>
 
 is<InScope>()(program.pipe(Airlock.scoped))
 is<InScope>()(Airlock.scoped(program))
 is<InScope>()(program.pipe(Airlock.scoped({ policy: Policy.dropAll })))
 is<InScope>()(program.pipe(Airlock.scoped({})))
-is<Effect.Effect<void, AirlockError.FlushError, Airlock.Airlock>>()(Effect.void.pipe(Airlock.scoped))
+is<Effect.Effect<void, AirlockError.FlushError<void>, Airlock.Airlock>>()(Effect.void.pipe(Airlock.scoped))
 
 const viaFn = Effect.fn("viaFn")(function*(n: number) {
   yield* Airlock.enqueue(Whole, n)
   return n
 }, Airlock.scoped)
-is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFn(1))
+is<Effect.Effect<number, AirlockError.FlushError<number>, Airlock.Airlock>>()(viaFn(1))
 
 const viaFnWith = Effect.fn("viaFnWith")(function*(n: number) {
   yield* Airlock.enqueue(Whole, n)
   return n
 }, Airlock.scoped({ name: "viaFnWith" }))
-is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFnWith(1))
+is<Effect.Effect<number, AirlockError.FlushError<number>, Airlock.Airlock>>()(viaFnWith(1))
+
+// ---------------------------------------------------------------- the FlushError of a scope
+
+type Result<E, R = never, A = number> = Effect.Effect<A, "oops" | E, Service | Airlock.Airlock | R>
+declare const optionalHandler: { readonly onFlushError?: () => Effect.Effect<void, "handled"> }
+// It has the type of the body's success.
+is<Result<never>>()(
+  program.pipe(Airlock.scoped, Effect.catchTag("FlushError", ({ exit }) => Effect.sandbox(exit).pipe(Effect.orDie)))
+)
+is<Result<never>>()(
+  program.pipe(
+    Airlock.scoped({ name: "named" }),
+    Effect.catchTag("FlushError", ({ exit }) => Effect.sandbox(exit).pipe(Effect.orDie))
+  )
+)
+// A FlushError of any success is a FlushError.
+const anyFlush: AirlockError.FlushError = undefined as unknown as AirlockError.FlushError<number>
+// @ts-expect-error but not the other way round
+const numberFlush: AirlockError.FlushError<number> = anyFlush
+export const flushes = [anyFlush, numberFlush]
+// onFlushError replaces it.
+is<Result<never>>()(program.pipe(Airlock.scoped({ onFlushError: (error) => Effect.log(error.failures) })))
+is<Result<"handled">>()(program.pipe(Airlock.scoped({ onFlushError: () => Effect.fail("handled" as const) })))
+is<Result<never, Needed>>()(program.pipe(Airlock.scoped({ onFlushError: () => Effect.asVoid(Needed) })))
+is<Result<AirlockError.FlushError<number> | "handled">>()(program.pipe(Airlock.scoped(optionalHandler)))
+// @ts-expect-error onFlushError must be an Effect
+Airlock.scoped({ onFlushError: () => "handled" })
 
 // @ts-expect-error an option that is not there
 Airlock.scoped({ polcy: Policy.dropAll })
@@ -110,10 +137,10 @@ is<Effect.Effect<number, "oops", Service | Airlock.Airlock>>()(
 
 // A policy can need services. The scope that it is given to requires them.
 const policyNeeds = Policy.make({ name: "needs", allows: () => Effect.as(Service, true as const) })
-is<Effect.Effect<void, AirlockError.FlushError, Service | Airlock.Airlock>>()(
+is<Effect.Effect<void, AirlockError.FlushError<void>, Service | Airlock.Airlock>>()(
   Effect.void.pipe(Airlock.scoped({ policy: policyNeeds }))
 )
-type Needing<R> = Effect.Effect<void, AirlockError.FlushError, R | Airlock.Airlock>
+type Needing<R> = Effect.Effect<void, AirlockError.FlushError<void>, R | Airlock.Airlock>
 declare const optional: { readonly policy?: typeof policyNeeds }
 declare const either: { readonly name: string } | { readonly policy: typeof policyNeeds }
 declare const approving: { readonly approve?: () => Effect.Effect<boolean, never, Service> }

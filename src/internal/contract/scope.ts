@@ -3,7 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type { PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
+import type { FlushError, PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { Plan } from "../../Plan.js"
 import type { Policy } from "../../Policy.js"
@@ -88,4 +88,19 @@ export interface ScopeOptions<R = unknown> extends Limits {
    * between the two scopes captures all intents until its COMMIT. Default: this scope captures all intents.
    */
   readonly beforeDescendantFlushes?: (intents: ReadonlyArray<Intent>, descendant: ScopeView) => ReadonlyArray<Intent>
+}
+
+/**
+ * The options of a scope that runs one Effect.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface ScopedOptions<R = unknown> extends ScopeOptions<R> {
+  /**
+   * Runs if some intents should have left and did not. `error` names each of them with its reason; it is logged as an error
+   * in any case. If the Effect succeeds, the exit of the body stands; if it fails, it replaces the `FlushError`. It runs when
+   * the scope has settled, so that it can enqueue into an outer scope. Default: the scope fails with the `FlushError`.
+   */
+  readonly onFlushError?: (error: FlushError) => Effect.Effect<void, unknown, R>
 }

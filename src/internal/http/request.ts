@@ -37,7 +37,7 @@ export interface RequestOptions {
     | undefined
   readonly onFlushError:
     | ((
-      error: FlushError,
+      error: FlushError<HttpServerResponse.HttpServerResponse>,
       response: HttpServerResponse.HttpServerResponse
     ) => HttpServerResponse.HttpServerResponse)
     | undefined
@@ -161,7 +161,7 @@ const responseAfterFailure = (
   { isLost }: Settlement,
   { onFlushError }: RequestOptions,
   response: HttpServerResponse.HttpServerResponse,
-  cause: Cause.Cause<FlushError>
+  cause: Cause.Cause<FlushError<HttpServerResponse.HttpServerResponse>>
 ): HttpServerResponse.HttpServerResponse => {
   const error = Cause.failureOption(cause)
   return onFlushError !== undefined && Option.isSome(error)

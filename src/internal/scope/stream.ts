@@ -52,6 +52,7 @@ export const streamInScope = <A, E, R>(
     }
     const pulls = Effect.gen(function*() {
       const { resources, scope } = yield* Effect.uninterruptible(begin)
+      // The finalizers of the stream run with the FiberRefs of this place.
       const pull = yield* locally(EffectScope.extend(Stream.toPull(self), resources), scope)
       return Effect.catchAllCause(
         locally(pull, scope),
@@ -81,7 +82,7 @@ export const streamInScope = <A, E, R>(
 /** Closes the resources of a stream, and settles its scope after that. Fails only with what failed here. */
 const close = ({ resources, scope }: Run, exit: Exit.Exit<void, unknown>): Effect.Effect<void, FlushError> =>
   Effect.uninterruptible(
-    flatMapExit(locally(EffectScope.close(resources, exit), scope), (closed) => {
+    flatMapExit(EffectScope.close(resources, exit), (closed) => {
       const ended = Exit.zipRight(exit, closed)
       return Effect.flatMap(
         settle(scope, ended),

@@ -61,7 +61,7 @@ export interface FrameOptions {
 }
 
 /** @internal */
-export type TransactionError = SqlError | FlushError | CommitUnknownError
+export type TransactionError<A> = SqlError | FlushError<A> | CommitUnknownError
 
 /**
  * Concurrent savepoints of one transaction run one after the other, because two that overlap would undo each other's work. A
@@ -99,7 +99,7 @@ export const inFrame = <A, E, R>(
   database: Database,
   self: Effect.Effect<A, E, R>,
   options: FrameOptions
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope>> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope>> =>
   Effect.withFiberRuntime((fiber) => {
     const transaction = transactionIn(fiber.currentContext)
     if (transaction === undefined) {
@@ -129,7 +129,7 @@ const inTransaction = <A, E, R>(
   database: Database,
   self: Effect.Effect<A, E, R>,
   { scope, typed }: FrameOptions
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope>> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope>> =>
   Effect.uninterruptibleMask((restore) => {
     let frame: SqlFrame | undefined
     const body = (fiber: AnyFiber, span: Tracer.Span, raw: Connection) => {
@@ -206,7 +206,7 @@ const settleTransaction = <A, E>(
   { scope }: SqlFrame,
   exit: Exit.Exit<A, E>,
   typed: boolean
-): Effect.Effect<Exit.Exit<A, E | FlushError>> => {
+): Effect.Effect<Exit.Exit<A, E | FlushError<A>>> => {
   if (settleEmpty(scope, Exit.isSuccess(exit)) !== undefined) {
     return Effect.succeed(exit)
   }
@@ -224,7 +224,7 @@ const inSavepoint = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   { scope: scopeOptions, typed }: FrameOptions,
   parent: SqlFrame
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope>> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope>> =>
   Effect.uninterruptibleMask((restore) => {
     const { connection } = parent
     // Effect names savepoints by their depth.
@@ -275,7 +275,7 @@ const settleSavepoint = <A, E>(
   name: string,
   exit: Exit.Exit<A, E>,
   typed: boolean
-): Effect.Effect<A, E | FlushError> =>
+): Effect.Effect<A, E | FlushError<A>> =>
   Effect.flatMap(settle(frame.scope, exit, { byExitAlone: true }), (settlement) => {
     const flush = failureOf(frame.scope, exit, settlement)
     const settled = typed || Exit.isSuccess(flush)
