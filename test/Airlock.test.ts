@@ -240,6 +240,27 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(failures[1]).toBeInstanceOf(AirlockError.FlushError)
     }).pipe(Effect.provide(layer())))
 
+  it.effect("an executor that is ignored inside another scope is named in one warning", () =>
+    Effect.gen(function*() {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel.label === "WARN") {
+          logged.push(String(message))
+        }
+      })
+      const ignored = Executor.make({ name: "ignored", dispatch: () => Effect.succeed([]) })
+      const used = Executor.drain()
+      const nested = (executor: Executor.Executor) => note("a").pipe(Airlock.scoped({ executor, name: "inner" }))
+      yield* Effect.zipRight(nested(ignored), nested(ignored)).pipe(
+        Airlock.scoped,
+        Effect.zipRight(nested(used).pipe(Airlock.scoped({ executor: used }))),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      expect(yield* left).toEqual(["a", "a", "a"])
+      expect(logged.length).toBe(1)
+      expect(logged[0]).toMatch(/"ignored" of the scope "inner".*"inProcess"/)
+    }).pipe(Effect.provide(layer())))
+
   it.effect("onFlushError gets the FlushError, which is logged; then the exit of the body stands", () =>
     Effect.gen(function*() {
       const logged: Array<unknown> = []

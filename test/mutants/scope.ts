@@ -304,6 +304,22 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/open.ts", [
+    {
+      breaks: "nobody hears of an executor that is ignored inside another scope",
+      symbol: "warnOfIgnoredExecutor",
+      replace: "warned.has(ignored)",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "an executor that is ignored is warned of each time",
+      symbol: "warnOfIgnoredExecutor",
+      replace: "warned.add(ignored)",
+      by: "",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/stream.ts", [
     {
       breaks: "a stream enqueues into the scope around it",

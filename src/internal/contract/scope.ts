@@ -66,8 +66,8 @@ export interface ScopeOptions<R = unknown> extends Limits {
    */
   readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, R>
   /**
-   * The executor of an outermost scope. A scope inside another one uses the executor of the outermost scope and ignores
-   * this option. Default: the executor of the context (`Executor.layer`), else that of Airlock.
+   * The executor of an outermost scope. A scope inside another one, or inside a transaction, uses the executor of the
+   * outermost scope. It ignores this option, and logs one warning for each executor. Default: the executor of the context (`Executor.layer`), else that of Airlock.
    */
   readonly executor?: Executor
   /**
