@@ -26,6 +26,7 @@ import {
   type Limits,
   type OnFlushErrorContext,
   type OptionsContext,
+  type ScopeBehavior,
   type ScopedOptions,
   type ScopeOptions,
   type ScopeView,
@@ -61,7 +62,14 @@ export { Airlock, type AirlockService, type Configuration }
  * @since 0.1.0
  * @category options
  */
-export interface AirlockOptions extends Limits {
+export interface AirlockOptions<R = never> extends Limits {
+  /**
+   * How scopes settle, those of requests and handlers included. The options of a scope override it. In a SQL transaction only
+   * `approve` holds, because the database decides whether it succeeds. For a request, `shouldFlush` gets a success if the
+   * status of the response is below 400, and otherwise a failure. The services that `approve` needs are those of this Layer,
+   * or of the place where the scope opens if it has them. Default: as `ScopeBehavior` says.
+   */
+  readonly scope?: ScopeBehavior<R>
   /** A policy for all scopes, added to the policy of the context. Default: none. */
   readonly policy?: Policy
   /** The executor for all scopes. Default: that of the context, else `Executor.inProcess()`. */
@@ -91,7 +99,7 @@ export interface AirlockOptions extends Limits {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
+export const layer = <R = never>(options: AirlockOptions<R> = {}): Layer.Layer<Airlock, never, R> =>
   Layer.scoped(
     Airlock,
     Effect.gen(function*() {
@@ -111,6 +119,7 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
           ? options.policy
           : all(options.policy, policy),
         executor: options.executor ?? (yield* CurrentExecutor),
+        ...(options.scope !== undefined && { scope: provideBehavior(options.scope, yield* Effect.context<R>()) }),
         shutdownTimeout: Duration.decode(options.shutdownTimeout ?? "30 seconds"),
         handlers,
         register: (definition) => handlers.register(definition)
@@ -120,6 +129,18 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
       return service
     })
   )
+
+/** Where a scope opens there may be services of a request, which come first. */
+const provideBehavior = <R>(
+  { approve, ...behavior }: ScopeBehavior<R>,
+  context: Context.Context<R>
+): ScopeBehavior<never> => ({
+  ...behavior,
+  ...(approve !== undefined && {
+    approve: (plan: Plan) =>
+      Effect.mapInputContext(approve(plan), (own: Context.Context<never>) => Context.merge(context, own))
+  })
+})
 
 /**
  * `Airlock.layer()` with all defaults. Provide it once for the whole application.
@@ -150,8 +171,11 @@ export const AirlockLive: Layer.Layer<Airlock> = layer()
  * @category options
  */
 export interface LayerConfigOptions<
-  Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>>
+  Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>>,
+  R = never
 > {
+  /** How scopes settle, as in {@link AirlockOptions}. */
+  readonly scope?: ScopeBehavior<R>
   /** The prefix of all keys. Default: `AIRLOCK`. */
   readonly prefix?: string
   /** Policies that the configuration can name, beside the built-in ones. */
@@ -196,18 +220,19 @@ type ContextOf<Executors> = Executors[keyof Executors] extends infer X
  * @category layers
  */
 export const layerConfig = <
-  const Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>> = {}
+  const Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>> = {},
+  R = never
 >(
-  options: LayerConfigOptions<Executors> = {}
+  { scope, ...options }: LayerConfigOptions<Executors, R> = {}
 ): Layer.Layer<
   Airlock,
   ConfigError.ConfigError | ErrorOf<Executors>,
-  Exclude<ContextOf<Executors>, EffectScope.Scope>
+  Exclude<ContextOf<Executors>, EffectScope.Scope> | R
 > =>
   Layer.unwrapScoped(Effect.map(
     // The errors and the requirements of all executors, as one type.
     read(options as ConfigOptions<ErrorOf<Executors>, ContextOf<Executors>>),
-    layer
+    (settings) => layer<R>({ ...settings, ...(scope !== undefined && { scope }) })
   ))
 
 /**

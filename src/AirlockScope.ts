@@ -14,7 +14,7 @@ import { viewOf } from "./internal/scope/plan.js"
 import type { Policy } from "./Policy.js"
 
 export type { Limits } from "./internal/contract/limits.js"
-export type { ScopedOptions, ScopeOptions, ScopeState, ScopeView } from "./internal/contract/scope.js"
+export type { ScopeBehavior, ScopedOptions, ScopeOptions, ScopeState, ScopeView } from "./internal/contract/scope.js"
 
 // At run time the tag has a default value, so that a scope puts nothing into the context. Its type is that of a tag without a
 // default value, which must be provided.

@@ -9,12 +9,14 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import type * as EffectScope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { unchecked } from "./Airlock.js"
 import type { FlushError } from "./AirlockError.js"
@@ -54,6 +56,10 @@ export interface AirlockHttpOptions {
     response: HttpServerResponse.HttpServerResponse,
     exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
   ) => boolean
+  /** Approves the plan before any intent is dispatched, as the option of a scope does. Default: that of Airlock. */
+  readonly approve?: NonNullable<ScopeOptions["approve"]>
+  /** Which intents of a scope inside the request its scope does not capture. Default: that of Airlock. */
+  readonly beforeDescendantFlushes?: NonNullable<ScopeOptions["beforeDescendantFlushes"]>
   /**
    * Returns the response to send if some intents should have left and did not. `error` names each of them with its reason;
    * it is logged as an error in any case. If the function throws, the client gets a 500. Default: a 500 with an empty body
@@ -139,6 +145,20 @@ export const airlock: <E, R>(
 ) => HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> = airlockWith({})
 
 /**
+ * The services of the options that the Layer of a middleware requires: all but those that each request has.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type LayerContext<Options> = Exclude<
+  OptionsContext<Options>,
+  | HttpServerRequest.HttpServerRequest
+  | HttpServerRequest.ParsedSearchParams
+  | HttpRouter.RouteContext
+  | EffectScope.Scope
+>
+
+/**
  * The result of {@link airlockRouterWith}: a middleware whose `layer` is provided to some routes, or, with `global: true`,
  * a Layer that applies it to all routes.
  *
@@ -149,7 +169,7 @@ export type AirlockRouter<Options> = Options extends { readonly global: true } ?
     | HttpLayerRouter.Request.From<"Requires", AirlockScope>
     | HttpLayerRouter.Request.From<"GlobalRequires", AirlockScope>,
     never,
-    HttpLayerRouter.HttpRouter | Airlock | OptionsContext<Options>
+    HttpLayerRouter.HttpRouter | Airlock | LayerContext<Options>
   >
   : HttpLayerRouter.Middleware<{
     provides: AirlockScope
@@ -157,7 +177,7 @@ export type AirlockRouter<Options> = Options extends { readonly global: true } ?
     error: never
     requires: never
     layerError: never
-    layerRequires: Airlock | OptionsContext<Options>
+    layerRequires: Airlock | LayerContext<Options>
   }>
 
 /**
@@ -231,8 +251,8 @@ export const airlockRouter: AirlockRouter<{}> = airlockRouterWith({})
  */
 export const airlockApiWith = <const Options extends AirlockHttpOptions>(
   options: Options & Exact<Options, AirlockHttpOptions>
-): Layer.Layer<AirlockScope, never, Airlock | OptionsContext<Options>> =>
-  Layer.merge(unchecked, HttpApiBuilder.middleware(middlewareWith<OptionsContext<Options>>(options, "api")))
+): Layer.Layer<AirlockScope, never, Airlock | LayerContext<Options>> =>
+  Layer.merge(unchecked, HttpApiBuilder.middleware(middlewareWith<LayerContext<Options>>(options, "api")))
 
 /**
  * {@link airlock} for `HttpApiBuilder`. It makes each request of an API a scope, and provides `AirlockScope` to the

@@ -988,3 +988,39 @@ describe("two copies of the package in one process", () => {
       expect(yield* left).toEqual(["ours", "theirs", "in our scope"])
     }).pipe(Effect.provide(layer())))
 })
+
+describe("the application's scope behaviour", () => {
+  class Open extends Context.Tag("test/Open")<Open, boolean>() {}
+
+  it.effect("holds for every scope, and the options of a scope override it", () =>
+    Effect.gen(function*() {
+      const scope = {
+        shouldFlush: () => false,
+        beforeDescendantFlushes: (intents: ReadonlyArray<Intent.Intent>) => intents
+      }
+      yield* Effect.gen(function*() {
+        yield* note("default").pipe(Airlock.scoped)
+        yield* note("own").pipe(Airlock.scoped({ shouldFlush: () => true }))
+        yield* note("opened").pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()), Effect.scoped)
+        // The outer scope lets it pass, and is discarded itself.
+        yield* note("passes").pipe(Airlock.scoped({ shouldFlush: () => true }), Airlock.scoped)
+        yield* note("is captured").pipe(
+          Airlock.scoped({ shouldFlush: () => true }),
+          Airlock.scoped({ beforeDescendantFlushes: () => [] })
+        )
+        const plan = yield* Airlock.plan(note("planned").pipe(Airlock.scoped({ shouldFlush: () => true })))
+        expect(plan.entries.length).toBe(1)
+        expect(yield* left).toEqual(["own", "passes"])
+      }).pipe(Effect.provide(layer({ scope })))
+    }))
+
+  it.effect("its approval has the services of the Layer, and those of the place where a scope opens first", () =>
+    Effect.gen(function*() {
+      const App = layer({ scope: { approve: () => Open } })
+      yield* Effect.gen(function*() {
+        yield* note("closed").pipe(Airlock.scoped)
+        yield* note("open").pipe(Airlock.scoped, Effect.provideService(Open, true))
+        expect(yield* left).toEqual(["open"])
+      }).pipe(Effect.provide(App), Effect.provideService(Open, false))
+    }))
+})

@@ -320,6 +320,22 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/scope.ts", [
+    {
+      breaks: "the application's scope behaviour overrides the options of a scope",
+      symbol: "optionsOf",
+      replace: "{ ...airlock.scope, ...options }",
+      by: "{ ...options, ...airlock.scope }",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I1: a plan lets intents leave early because the application's scopes do",
+      symbol: "optionsOf",
+      replace: "(planning && outer === undefined)",
+      by: "false",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/stream.ts", [
     {
       breaks: "a stream enqueues into the scope around it",

@@ -12,6 +12,7 @@ import {
   HttpRouter,
   type HttpServer,
   HttpServer as Http,
+  HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
 import { Rpc, RpcGroup } from "@effect/rpc"
@@ -189,6 +190,21 @@ is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlockWith({ policy: Policy.
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve()))
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve(HttpMiddleware.airlock)))
 is<Served>()(router.pipe(Http.serve((app) => HttpMiddleware.logger(HttpMiddleware.airlock(app)))))
+
+// ---------------------------------------------------------------- the Layer requires what the approval of all scopes needs
+
+const approval = { approve: () => Effect.as(Service, true) }
+is<Layer.Layer<Airlock.Airlock, never, Service>>()(Airlock.layer({ scope: approval }))
+is<Layer.Layer<Airlock.Airlock, ConfigError.ConfigError, Service>>()(Airlock.layerConfig({ scope: approval }))
+is<Layer.Layer<Airlock.Airlock>>()(Airlock.layer({ scope: { shouldFlush: () => true } }))
+
+// A request has its own request, so the Layer of a middleware does not require it.
+const byRequest = Policy.make({
+  name: "r",
+  allows: () => Effect.as(HttpServerRequest.HttpServerRequest, true as const)
+})
+is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlockWith({ policy: byRequest }))))
+is<Layer.Layer<AirlockScope, never, Airlock.Airlock>>()(HttpMiddleware.airlockApiWith({ policy: byRequest }))
 
 // ---------------------------------------------------------------- layerConfig requires the services of its executors
 

@@ -48,33 +48,19 @@ export interface ScopeView {
 }
 
 /**
- * The options of a scope. `R` is what its policy and its approval need. A function that takes options for scopes without
- * requirements takes `ScopeOptions<never>`.
+ * How a scope settles. `Airlock.layer` takes it for all scopes of an application, and the options of a scope override it for
+ * that scope.
  *
  * @since 0.1.0
  * @category options
  */
-export interface ScopeOptions<R = unknown> extends Limits {
-  /** The name in logs and errors. Default: `scope` and a number. */
-  readonly name?: string
-  /** A policy, added to all other policies in force. Default: none. */
-  readonly policy?: Policy<R>
+export interface ScopeBehavior<R = unknown> {
   /**
    * Approves the plan before any intent is dispatched; `false` discards all intents. It is called only by a scope that
    * dispatches intents itself, and may take `approveTimeout`. An interruption during the call discards all intents at once.
    * Default: no approval.
    */
   readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, R>
-  /**
-   * The executor of an outermost scope. A scope inside another one, or inside a transaction, uses the executor of the
-   * outermost scope. It ignores this option, and logs one warning for each executor. Default: the executor of the context (`Executor.layer`), else that of Airlock.
-   */
-  readonly executor?: Executor
-  /**
-   * Whether the scope has no outer scope, even if it is opened inside another one. Then no outer scope captures its
-   * intents. Default: `false`.
-   */
-  readonly independent?: boolean
   /**
    * Decides whether the scope flushes, and is obeyed. `exit` is the exit of the scope's body. If an interruption of the
    * scope's fiber is pending when the body ends, it is part of `exit`. An interruption that comes later, while policies or
@@ -88,6 +74,30 @@ export interface ScopeOptions<R = unknown> extends Limits {
    * between the two scopes captures all intents until its COMMIT. Default: this scope captures all intents.
    */
   readonly beforeDescendantFlushes?: (intents: ReadonlyArray<Intent>, descendant: ScopeView) => ReadonlyArray<Intent>
+}
+
+/**
+ * The options of a scope. `R` is what its policy and its approval need. A function that takes options for scopes without
+ * requirements takes `ScopeOptions<never>`.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface ScopeOptions<R = unknown> extends Limits, ScopeBehavior<R> {
+  /** The name in logs and errors. Default: `scope` and a number. */
+  readonly name?: string
+  /** A policy, added to all other policies in force. Default: none. */
+  readonly policy?: Policy<R>
+  /**
+   * The executor of an outermost scope. A scope inside another one, or inside a transaction, uses the executor of the
+   * outermost scope. It ignores this option, and logs one warning for each executor. Default: the executor of the context (`Executor.layer`), else that of Airlock.
+   */
+  readonly executor?: Executor
+  /**
+   * Whether the scope has no outer scope, even if it is opened inside another one. Then no outer scope captures its
+   * intents. Default: `false`.
+   */
+  readonly independent?: boolean
 }
 
 /**

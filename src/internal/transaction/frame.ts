@@ -25,7 +25,7 @@ import {
 } from "../../AirlockError.js"
 import { type AirlockScope, withoutMarker } from "../../AirlockScope.js"
 import type { AirlockService } from "../contract/airlock.js"
-import type { ScopeOptions } from "../contract/scope.js"
+import type { ScopeBehavior, ScopeOptions } from "../contract/scope.js"
 import { currentOf, exitInside } from "../scope/currentScope.js"
 import { type Frame, FrameKey } from "../scope/frame.js"
 import { openScope } from "../scope/open.js"
@@ -135,7 +135,10 @@ const inTransaction = <A, E, R>(
     const body = (fiber: AnyFiber, span: Tracer.Span, raw: Connection) => {
       const { airlock, client, driver } = database
       const connection = new WatchedConnection(raw, driver, client.reserve)
-      const opened = new SqlFrame(openScope(fiber, { airlock, options: { name: "transaction", ...scope } }), connection)
+      const opened = new SqlFrame(
+        openScope(fiber, { airlock, options: { name: "transaction", ...behaviorIn(airlock), ...scope } }),
+        connection
+      )
       frame = opened
       return Effect.flatMap(exitOfBody(restore(self), fiber, span, opened), (exit) => {
         connection.ended = true
@@ -154,6 +157,11 @@ const inTransaction = <A, E, R>(
             ? settled
             : Effect.zipRight(runRollbackHooks(frame!.rollbackHooks, database.airlock), settled)))
   })
+
+/** The database decides whether a transaction succeeds, and nothing passes it before. The application can only approve. */
+const behaviorIn = ({ scope }: AirlockService): ScopeBehavior | undefined => scope && databaseDecides
+
+const databaseDecides: ScopeBehavior = { shouldFlush: Exit.isSuccess, beforeDescendantFlushes: () => [] }
 
 /** Reserves a connection until `use` ends. Unlike with `Effect.scoped`, `use` does not find the Scope in its context. */
 const withReserved = <A, E, R>(
@@ -231,7 +239,7 @@ const inSavepoint = <A, E, R>(
     const name = `effect_sql_${parent.depth + 1}`
     const body = (fiber: AnyFiber, span: Tracer.Span) => {
       const seen = parent.seen && isInside(currentOf(fiber)?.scope, parent.scope)
-      const options = { name: "savepoint", ...scopeOptions }
+      const options = { name: "savepoint", ...behaviorIn(database.airlock), ...scopeOptions }
       const frame = new SqlFrame(openScope(fiber, { airlock: database.airlock, options }), connection, parent, seen)
       parent.savepoint = frame
       return Effect.flatMap(exitOfBody(restore(self), fiber, span, frame), (exit) => {
