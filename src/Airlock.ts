@@ -99,7 +99,7 @@ export interface AirlockOptions<R = never> extends Limits {
  * @since 0.1.0
  * @category layers
  */
-export const layer = <R = never>(options: AirlockOptions<R> = {}): Layer.Layer<Airlock, never, R> =>
+export const layer = <R = never>(options: AirlockOptions<R> = {}): Layer.Layer<Airlock, never, NoInfer<R>> =>
   Layer.scoped(
     Airlock,
     Effect.gen(function*() {
@@ -227,7 +227,7 @@ export const layerConfig = <
 ): Layer.Layer<
   Airlock,
   ConfigError.ConfigError | ErrorOf<Executors>,
-  Exclude<ContextOf<Executors>, EffectScope.Scope> | R
+  Exclude<ContextOf<Executors>, EffectScope.Scope> | NoInfer<R>
 > =>
   Layer.unwrapScoped(Effect.map(
     // The errors and the requirements of all executors, as one type.

@@ -30,16 +30,16 @@ import type { Policy } from "./Policy.js"
 export * from "@effect/platform/HttpMiddleware"
 
 /**
- * The options of the middleware.
+ * The options of the middleware. `R` is what its policy and its approval need.
  *
  * @since 0.1.0
  * @category options
  */
-export interface AirlockHttpOptions {
+export interface AirlockHttpOptions<R = unknown> {
   /** The name of the scope in logs and errors. Default: the method and the path of the request. */
   readonly name?: string
   /** A policy for the requests, added to all other policies in force. Default: none. */
-  readonly policy?: Policy<unknown>
+  readonly policy?: Policy<R>
   /**
    * The executor for the intents of requests. Ignored if the request already has an outer scope. Default: the executor of
    * the context, else that of Airlock.
@@ -57,7 +57,7 @@ export interface AirlockHttpOptions {
     exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
   ) => boolean
   /** Approves the plan before any intent is dispatched, as the option of a scope does. Default: that of Airlock. */
-  readonly approve?: NonNullable<ScopeOptions["approve"]>
+  readonly approve?: NonNullable<ScopeOptions<R>["approve"]>
   /** Which intents of a scope inside the request its scope does not capture. Default: that of Airlock. */
   readonly beforeDescendantFlushes?: NonNullable<ScopeOptions["beforeDescendantFlushes"]>
   /**

@@ -336,6 +336,15 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/outboxRows.ts", [
+    {
+      breaks: "outbox: rows are ready before the plan of their transaction is approved",
+      symbol: "insertRows.options",
+      replace: "scope.outer !== undefined || scope.options.approve !== undefined",
+      by: "scope.outer !== undefined",
+      tests: ["test/outbox/composition.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/stream.ts", [
     {
       breaks: "a stream enqueues into the scope around it",
