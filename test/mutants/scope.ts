@@ -457,21 +457,21 @@ export const scope: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "outbox: the held rows of discarded intents stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `"Discard"`,
       by: "",
       tests: ["test/outbox/suite.test.ts"]
     },
     {
       breaks: "outbox: the held rows of intents that failed stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `"Fail"`,
       by: "",
       tests: ["test/outbox/suite.test.ts"]
     },
     {
       breaks: "outbox: the committed rows of a failed fiber stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `dispositions.intentsWhere("Discard", "Fail")`,
       by: `dispositions.where("Discard").flatMap(({ disposition: { why }, intent }) =>
         why === "FiberFailed" ? [] : intent)`,
@@ -479,7 +479,7 @@ export const scope: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "outbox: the held rows of a plan that was not approved stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `dispositions.intentsWhere("Discard", "Fail")`,
       by: `dispositions.where("Discard").flatMap(({ disposition: { why }, intent }) =>
         why === "NotApproved" ? [] : intent)`,
