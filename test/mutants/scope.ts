@@ -292,15 +292,15 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "a FlushError that onFlushError handles is not logged",
       symbol: "recover",
-      replace: `Effect.logError("Airlock: not all intents of the scope left", error)`,
-      by: "Effect.void",
+      replace: "Effect.logError",
+      by: "Effect.logDebug",
       tests: ["test/Airlock.test.ts"]
     },
     {
-      breaks: "I2: a failure of onFlushError hides the cause of the body",
+      breaks: "I2: a failure of onFlushError comes before the cause of the body",
       symbol: "recover",
       replace: "Exit.zipLeft(exit, recovered)",
-      by: "Exit.isFailure(recovered) ? recovered : exit",
+      by: "Exit.zipRight(recovered, exit)",
       tests: ["test/Airlock.test.ts"]
     }
   ]),
