@@ -14,15 +14,21 @@ import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
 import {
   type AirlockScope,
   type Exact,
+  type FlushErrorOf,
   type Limits,
+  type OnFlushErrorContext,
   type OptionsContext,
+  type ScopeBehavior,
+  type ScopedOptions,
   type ScopeOptions,
   type ScopeView,
   withoutMarker
@@ -39,8 +45,9 @@ import { makeFork } from "./internal/scope/fork.js"
 import { openRoot, openScope } from "./internal/scope/open.js"
 import { preview, viewOf } from "./internal/scope/plan.js"
 import { extend } from "./internal/scope/policyChain.js"
-import type { Scope } from "./internal/scope/scope.js"
+import type { Scope, Settlement } from "./internal/scope/scope.js"
 import { exitOf, failureOf, settle } from "./internal/scope/settle.js"
+import { streamInScope } from "./internal/scope/stream.js"
 import { missingInternals } from "./internal/support/effectInternals.js"
 import { withScopeSpan } from "./internal/telemetry/spans.js"
 import type { Plan } from "./Plan.js"
@@ -56,7 +63,14 @@ export { Airlock, type AirlockService, type Configuration }
  * @since 0.1.0
  * @category options
  */
-export interface AirlockOptions extends Limits {
+export interface AirlockOptions<R = never> extends Limits {
+  /**
+   * How scopes settle, those of requests and handlers included. The options of a scope override it. In a SQL transaction only
+   * `approve` holds, because the database decides whether it succeeds. For a request, `shouldFlush` gets a success if the
+   * status of the response is below 400, and otherwise a failure. The services that `approve` needs are those of this Layer,
+   * or of the place where the scope opens if it has them. Default: as `ScopeBehavior` says.
+   */
+  readonly scope?: ScopeBehavior<R>
   /** A policy for all scopes, added to the policy of the context. Default: none. */
   readonly policy?: Policy
   /** The executor for all scopes. Default: that of the context, else `Executor.inProcess()`. */
@@ -86,7 +100,7 @@ export interface AirlockOptions extends Limits {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
+export const layer = <R = never>(options: AirlockOptions<R> = {}): Layer.Layer<Airlock, never, NoInfer<R>> =>
   Layer.scoped(
     Airlock,
     Effect.gen(function*() {
@@ -106,6 +120,7 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
           ? options.policy
           : all(options.policy, policy),
         executor: options.executor ?? (yield* CurrentExecutor),
+        ...(options.scope !== undefined && { scope: provideBehavior(options.scope, yield* Effect.context<R>()) }),
         shutdownTimeout: Duration.decode(options.shutdownTimeout ?? "30 seconds"),
         handlers,
         register: (definition) => handlers.register(definition)
@@ -115,6 +130,18 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
       return service
     })
   )
+
+/** Where a scope opens there may be services of a request, which come first. */
+const provideBehavior = <R>(
+  { approve, ...behavior }: ScopeBehavior<R>,
+  context: Context.Context<R>
+): ScopeBehavior<never> => ({
+  ...behavior,
+  ...(approve !== undefined && {
+    approve: (plan: Plan) =>
+      Effect.mapInputContext(approve(plan), (own: Context.Context<never>) => Context.merge(context, own))
+  })
+})
 
 /**
  * `Airlock.layer()` with all defaults. Provide it once for the whole application.
@@ -145,8 +172,11 @@ export const AirlockLive: Layer.Layer<Airlock> = layer()
  * @category options
  */
 export interface LayerConfigOptions<
-  Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>>
+  Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>>,
+  R = never
 > {
+  /** How scopes settle, as in {@link AirlockOptions}. */
+  readonly scope?: ScopeBehavior<R>
   /** The prefix of all keys. Default: `AIRLOCK`. */
   readonly prefix?: string
   /** Policies that the configuration can name, beside the built-in ones. */
@@ -191,18 +221,19 @@ type ContextOf<Executors> = Executors[keyof Executors] extends infer X
  * @category layers
  */
 export const layerConfig = <
-  const Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>> = {}
+  const Executors extends Readonly<Record<string, Executor | Effect.Effect<Executor, unknown, unknown>>> = {},
+  R = never
 >(
-  options: LayerConfigOptions<Executors> = {}
+  { scope, ...options }: LayerConfigOptions<Executors, R> = {}
 ): Layer.Layer<
   Airlock,
   ConfigError.ConfigError | ErrorOf<Executors>,
-  Exclude<ContextOf<Executors>, EffectScope.Scope>
+  Exclude<ContextOf<Executors>, EffectScope.Scope> | NoInfer<R>
 > =>
   Layer.unwrapScoped(Effect.map(
     // The errors and the requirements of all executors, as one type.
     read(options as ConfigOptions<ErrorOf<Executors>, ContextOf<Executors>>),
-    layer
+    (settings) => layer<R>({ ...settings, ...(scope !== undefined && { scope }) })
   ))
 
 /**
@@ -289,16 +320,21 @@ export const enqueueEffect: <A, E, R>(
  * @category utility types
  */
 export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
-  ? Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+  ? Effect.Effect<A, E | FlushError<A>, Exclude<R, AirlockScope> | Airlock>
   : <A, E, R>(
     self: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock | OptionsContext<X>>
+  ) => Effect.Effect<
+    A,
+    E | FlushErrorOf<X, A>,
+    Exclude<R, AirlockScope> | Airlock | OptionsContext<X> | OnFlushErrorContext<X>
+  >
 
 /**
  * Runs an Effect in a scope. If the Effect succeeds, its intents leave before `Airlock.scoped` completes. If it fails, dies
  * or is interrupted, they are discarded. Inside another scope, a success hands the intents over to that scope.
  *
- * Fails with a {@link FlushError} if the Effect succeeded and some intents could not leave. The error names each of them.
+ * Fails with a {@link FlushError} if the Effect succeeded and some intents could not leave. The error names each of them, and
+ * has the exit of the Effect. The option `onFlushError` replaces it.
  *
  * @example
  * ```ts
@@ -315,18 +351,18 @@ export type Scoped<X> = [X] extends [Effect.Effect<infer A, infer E, infer R>]
  * @since 0.1.0
  * @category scopes
  */
-export const scoped = <const X extends Effect.Effect<any, any, any> | ScopeOptions>(
-  argument: X & Exact<X, ScopeOptions>
+export const scoped = <const X extends Effect.Effect<any, any, any> | ScopedOptions>(
+  argument: X & Exact<X, ScopedOptions>
 ): Scoped<X> =>
   // The two cases of `Scoped`; TypeScript does not narrow a generic's conditional type by a test of its value.
   (Effect.isEffect(argument)
     ? inScope(argument, {})
-    : (self: Effect.Effect<unknown, unknown, unknown>) => inScope(self, argument as ScopeOptions)) as Scoped<X>
+    : (self: Effect.Effect<unknown, unknown, unknown>) => inScope(self, argument as ScopedOptions)) as Scoped<X>
 
 const inScope = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  options: ScopeOptions
-): Effect.Effect<A, E | FlushError, Exclude<R, AirlockScope> | Airlock> =>
+  options: ScopedOptions
+): Effect.Effect<A, unknown, Exclude<R, AirlockScope> | Airlock> =>
   Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
     const interruptible = RuntimeFlags.interruptible(runtimeFlags)
     return Effect.uninterruptibleMask((restore) => {
@@ -335,12 +371,96 @@ const inScope = <A, E, R>(
       return withScopeSpan(
         Effect.flatMap(
           withoutMarker(exitInside(restore(self), fiber, scope)),
-          (exit) => Effect.flatMap(settle(scope, exit), (settlement) => exitOf(scope, exit, settlement))
+          (exit) =>
+            Effect.flatMap(
+              settle(scope, exit),
+              (settlement) =>
+                options.onFlushError !== undefined && settlement.failures.length > 0
+                  ? recover(scope, exit, settlement, (error) => restore(options.onFlushError!(error)))
+                  : exitOf(scope, exit, settlement)
+            )
         ),
         fiber,
         scope
       )
     })
+  })
+
+/** Logs the error of a flush, and gives it to `onFlushError`, whose failure replaces it. */
+const recover = <A, E>(
+  scope: Scope,
+  exit: Exit.Exit<A, E>,
+  settlement: Settlement,
+  onFlushError: NonNullable<ScopedOptions["onFlushError"]>
+): Effect.Effect<A, unknown> =>
+  Effect.flatMap(
+    Effect.flip(failureOf(scope, exit, settlement)),
+    (error) =>
+      Effect.logError("Airlock: not all intents of the scope left", error).pipe(
+        // The context of the scope has the services of `onFlushError`.
+        Effect.zipRight(Effect.exit(Effect.suspend(() => onFlushError(error)) as Effect.Effect<void, unknown>)),
+        Effect.flatMap((recovered) => Exit.zipLeft(exit, recovered))
+      )
+  )
+
+/**
+ * The result of {@link scopedStream}: for a stream, that stream in a scope; for options, a function that runs a stream in
+ * such a scope.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type ScopedStream<X> = [X] extends [Stream.Stream<infer A, infer E, infer R>]
+  ? Stream.Stream<A, E | FlushError, Exclude<R, AirlockScope> | Airlock>
+  : <A, E, R>(
+    self: Stream.Stream<A, E, R>
+  ) => Stream.Stream<A, E | FlushError, Exclude<R, AirlockScope> | Airlock | OptionsContext<X>>
+
+/**
+ * Runs a stream in a scope, from its first pull until it has ended. If the stream ends, its intents leave before its end is
+ * seen; the stream fails with a {@link FlushError} if some could not leave. If the stream fails, dies or is interrupted, they
+ * are discarded. Inside another scope, a success hands the intents over to that scope.
+ *
+ * A reader that stops before the end and succeeds, as in `Stream.take`, counts as the end of the stream: the intents leave.
+ * Then a {@link FlushError} is a defect, because nobody reads the stream any more.
+ *
+ * Apply it last, after `Stream.buffer` and other operators that run the stream in a fiber of their own: when these stop
+ * before the end, they interrupt the stream before them.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Airlock, AirlockLive, Task } from "effect-airlock"
+ *
+ * const Imported = Task.make("Imported", { payload: { row: Schema.Number } })
+ *
+ * const rows = Stream.range(1, 100).pipe(
+ *   Stream.mapEffect((row) => Airlock.enqueue(Imported, { row }), { concurrency: 4 }),
+ *   Airlock.scopedStream
+ * )
+ *
+ * const program = Stream.runDrain(rows).pipe(Effect.provide(AirlockLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category scopes
+ */
+export const scopedStream = <const X extends Stream.Stream<any, any, any> | ScopeOptions>(
+  argument: X & Exact<X, ScopeOptions>
+): ScopedStream<X> =>
+  // The two cases of `ScopedStream`; TypeScript does not narrow a generic's conditional type by a test of its value.
+  (Predicate.hasProperty(argument, Stream.StreamTypeId)
+    ? inStreamScope(argument as Stream.Stream<unknown, unknown, unknown>, {})
+    : (self: Stream.Stream<unknown, unknown, unknown>) =>
+      inStreamScope(self, argument as ScopeOptions)) as ScopedStream<X>
+
+const inStreamScope = <A, E, R>(
+  self: Stream.Stream<A, E, R>,
+  options: ScopeOptions
+): Stream.Stream<A, E | FlushError, R> =>
+  streamInScope(self, {
+    open: (fiber) => openScope(fiber, { airlock: Context.unsafeGet(fiber.currentContext, Airlock), options }),
+    stopped: Exit.void
   })
 
 /**

@@ -462,7 +462,7 @@ export const printReason = (reason: FlushReason): string =>
 
 /**
  * Some intents of a scope should have left and did not. `failures` names each of them with its reason. `exit` is the exit
- * of the scope's body, whose work is done.
+ * of the scope's body, whose work is done; `A` is the type of its success. Compare the error by its `_tag`.
  *
  * @example
  * ```ts
@@ -485,11 +485,15 @@ export const printReason = (reason: FlushReason): string =>
  * @since 0.1.0
  * @category errors
  */
-export class FlushError extends Schema.TaggedError<FlushError>("effect-airlock/FlushError")("FlushError", {
-  scope: Schema.String,
-  failures: Schema.Array(Schema.Struct({ intentId: Schema.String, task: Schema.String, reason: FlushReason })),
-  exit: Schema.declare(Exit.isExit)
-}) {
+export class FlushError<out A = unknown>
+  extends Schema.TaggedError<FlushError>("effect-airlock/FlushError")("FlushError", {
+    scope: Schema.String,
+    failures: Schema.Array(Schema.Struct({ intentId: Schema.String, task: Schema.String, reason: FlushReason })),
+    exit: Schema.declare(Exit.isExit)
+  })
+{
+  declare readonly exit: Exit.Exit<A, unknown>
+
   override get message(): string {
     const failures = this.failures.map(({ intentId, reason, task }, index) =>
       `  ${intentId} ${task}: ${indent(index < maxPrintedInFull ? printReason(reason) : reason.message)}`

@@ -6,15 +6,15 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { NoScopeError } from "./AirlockError.js"
+import type * as Stream from "effect/Stream"
+import { type FlushError, NoScopeError } from "./AirlockError.js"
 import type { ScopeView } from "./internal/contract/scope.js"
 import { currentOf } from "./internal/scope/currentScope.js"
 import { viewOf } from "./internal/scope/plan.js"
-import type { Plan } from "./Plan.js"
 import type { Policy } from "./Policy.js"
 
 export type { Limits } from "./internal/contract/limits.js"
-export type { ScopeOptions, ScopeState, ScopeView } from "./internal/contract/scope.js"
+export type { ScopeBehavior, ScopedOptions, ScopeOptions, ScopeState, ScopeView } from "./internal/contract/scope.js"
 
 // At run time the tag has a default value, so that a scope puts nothing into the context. Its type is that of a tag without a
 // default value, which must be provided.
@@ -80,14 +80,43 @@ const currentView: ScopeView = {
 }
 
 /**
- * The type of the services that the policy and the approval of a scope need.
+ * The type of the services that the policy and the approval of a scope need, also of options that may have none. For a
+ * widened type such as `ScopeOptions` it is `unknown`.
  *
  * @since 0.1.0
  * @category utility types
  */
 export type OptionsContext<Options> =
-  | (Options extends { readonly policy: Policy<infer R> } ? R : never)
-  | (Options extends { readonly approve: (plan: Plan) => Effect.Effect<boolean, never, infer R> } ? R : never)
+  | PolicyContext<Property<Options, "policy">>
+  | ReturnedContext<Property<Options, "approve">>
+
+/**
+ * The type of the error of a scope whose intents did not all leave: a `FlushError`, or the error of `onFlushError`.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type FlushErrorOf<Options, A> = RecoveredError<Property<Options, "onFlushError">, A>
+
+/**
+ * The type of the services that `onFlushError` of a scope needs.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type OnFlushErrorContext<Options> = ReturnedContext<Property<Options, "onFlushError">>
+
+type Property<Options, Key extends string> = Options extends unknown ? Key extends keyof Options ? Options[Key] : never
+  : never
+type PolicyContext<P> = P extends Policy<infer R> ? R : never
+/** A function that only throws returns `never`, from which `unknown` would be inferred. */
+type Returned<F> = F extends (argument: never) => infer T ? T : never
+type ReturnedContext<F> = Returned<F> extends infer T ? T extends Effect.Effect<unknown, unknown, infer R> ? R : never
+  : never
+type ReturnedError<F> = Returned<F> extends infer T ? T extends Effect.Effect<unknown, infer E, unknown> ? E : never
+  : never
+type RecoveredError<F, A> = [F] extends [never] ? FlushError<A>
+  : ReturnedError<F> | (undefined extends F ? FlushError<A> : never)
 
 /**
  * Makes an unknown property of generic options a compile error, such as a misspelt `policy`.
@@ -95,7 +124,7 @@ export type OptionsContext<Options> =
  * @since 0.1.0
  * @category utility types
  */
-export type Exact<X, Options> = X extends Effect.Effect<any, any, any> ? unknown
+export type Exact<X, Options> = X extends Effect.Effect<any, any, any> | Stream.Stream<any, any, any> ? unknown
   : { readonly [Key in Exclude<keyof X, keyof Options>]: never }
 
 /**

@@ -9,6 +9,7 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
@@ -18,6 +19,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import type * as EffectScope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { unchecked } from "./Airlock.js"
 import type { FlushError } from "./AirlockError.js"
@@ -31,38 +33,43 @@ import type { Policy } from "./Policy.js"
 export * from "@effect/platform/HttpMiddleware"
 
 /**
- * The options of the middleware.
+ * The options of the middleware. `R` is what its policy and its approval need.
  *
  * @since 0.1.0
  * @category options
  */
-export interface AirlockHttpOptions {
+export interface AirlockHttpOptions<R = unknown> {
   /** The name of the scope in logs and errors. Default: the method and the path of the request. */
   readonly name?: string
   /** A policy for the requests, added to all other policies in force. Default: none. */
-  readonly policy?: Policy<unknown>
+  readonly policy?: Policy<R>
   /**
    * The executor for the intents of requests. Ignored if the request already has an outer scope. Default: the executor of
    * the context, else that of Airlock.
    */
   readonly executor?: Executor
   /**
-   * Decides whether the intents of a request leave. `exit` is the exit of the app inside the middleware. Given to
-   * `HttpServer.serve`, the middleware sees only the response, and `exit` is a success with that response. If the function
-   * throws, the intents are discarded. Default: the intents leave if the status of the response is below 400.
+   * Decides whether the intents of a request leave, and is obeyed. `exit` is the exit of the app inside the middleware. Given
+   * to `HttpServer.serve`, the middleware sees only the response, and `exit` is a success with that response. If the client
+   * has disconnected, the interruption is part of `exit`. If the function throws, the intents are discarded. Default: the
+   * intents leave if the status of the response is below 400 and the client has not disconnected.
    */
   readonly shouldFlush?: (
     request: HttpServerRequest.HttpServerRequest,
     response: HttpServerResponse.HttpServerResponse,
     exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
   ) => boolean
+  /** Approves the plan before any intent is dispatched, as the option of a scope does. Default: that of Airlock. */
+  readonly approve?: NonNullable<ScopeOptions<R>["approve"]>
+  /** Which intents of a scope inside the request its scope does not capture. Default: that of Airlock. */
+  readonly beforeDescendantFlushes?: NonNullable<ScopeOptions["beforeDescendantFlushes"]>
   /**
    * Returns the response to send if some intents should have left and did not. `error` names each of them with its reason;
    * it is logged as an error in any case. If the function throws, the client gets a 500. Default: a 500 with an empty body
    * if a durable executor should have stored one of them, else `response`.
    */
   readonly onFlushError?: (
-    error: FlushError,
+    error: FlushError<HttpServerResponse.HttpServerResponse>,
     response: HttpServerResponse.HttpServerResponse
   ) => HttpServerResponse.HttpServerResponse
 }
@@ -141,6 +148,20 @@ export const airlock: <E, R>(
 ) => HttpApp.Default<E, Exclude<R, AirlockScope> | Airlock> = airlockWith({})
 
 /**
+ * The services of the options that the Layer of a middleware requires: all but those that each request has.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type LayerContext<Options> = Exclude<
+  OptionsContext<Options>,
+  | HttpServerRequest.HttpServerRequest
+  | HttpServerRequest.ParsedSearchParams
+  | HttpRouter.RouteContext
+  | EffectScope.Scope
+>
+
+/**
  * The result of {@link airlockRouterWith}: a middleware whose `layer` is provided to some routes, or, with `global: true`,
  * a Layer that applies it to all routes.
  *
@@ -151,7 +172,7 @@ export type AirlockRouter<Options> = Options extends { readonly global: true } ?
     | HttpLayerRouter.Request.From<"Requires", AirlockScope>
     | HttpLayerRouter.Request.From<"GlobalRequires", AirlockScope>,
     never,
-    HttpLayerRouter.HttpRouter | Airlock | OptionsContext<Options>
+    HttpLayerRouter.HttpRouter | Airlock | LayerContext<Options>
   >
   : HttpLayerRouter.Middleware<{
     provides: AirlockScope
@@ -159,7 +180,7 @@ export type AirlockRouter<Options> = Options extends { readonly global: true } ?
     error: never
     requires: never
     layerError: never
-    layerRequires: Airlock | OptionsContext<Options>
+    layerRequires: Airlock | LayerContext<Options>
   }>
 
 /**
@@ -233,8 +254,8 @@ export const airlockRouter: AirlockRouter<{}> = airlockRouterWith({})
  */
 export const airlockApiWith = <const Options extends AirlockHttpOptions>(
   options: Options & Exact<Options, AirlockHttpOptions>
-): Layer.Layer<AirlockScope, never, Airlock | OptionsContext<Options>> =>
-  Layer.merge(unchecked, HttpApiBuilder.middleware(middlewareWith<OptionsContext<Options>>(options, "api")))
+): Layer.Layer<AirlockScope, never, Airlock | LayerContext<Options>> =>
+  Layer.merge(unchecked, HttpApiBuilder.middleware(middlewareWith<LayerContext<Options>>(options, "api")))
 
 /**
  * {@link airlock} for `HttpApiBuilder`. It makes each request of an API a scope, and provides `AirlockScope` to the

@@ -96,7 +96,7 @@ export const layer: Layer.Layer<SqlClient.SqlClient, never, SqlClient.SqlClient 
  *
  * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
  *
- * // Effect<void, SqlError | FlushError | CommitUnknownError, SqlClient>
+ * // Effect<void, SqlError | FlushError<void> | CommitUnknownError, SqlClient>
  * const checkout = Effect.gen(function*() {
  *   const sql = yield* SqlClient.SqlClient
  *   const [order] = yield* sql<{ id: number }>`INSERT INTO orders (email) VALUES (${"a@b.c"}) RETURNING id`
@@ -111,7 +111,7 @@ export const transaction = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<
   A,
-  E | SqlError | FlushError | CommitUnknownError,
+  E | SqlError | FlushError<A> | CommitUnknownError,
   Exclude<R, AirlockScope> | SqlClient.SqlClient
 > => openWith("SqlTransaction.transaction", self, { typed: true })
 
@@ -246,7 +246,7 @@ const openWith = <A, E, R>(
   what: string,
   self: Effect.Effect<A, E, R>,
   options: FrameOptions
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope> | SqlClient.SqlClient> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope> | SqlClient.SqlClient> =>
   Effect.flatMap(SqlClient.SqlClient, (client) =>
     DatabaseKey in client
       ? inFrame((client as Decorated)[DatabaseKey], self, options)

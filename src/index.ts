@@ -54,6 +54,20 @@ export type {
    */
   Limits,
   /**
+   * How a scope settles.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  ScopeBehavior,
+  /**
+   * The options of a scope that runs one Effect.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  ScopedOptions,
+  /**
    * The options of a scope.
    *
    * @since 0.1.0

@@ -170,6 +170,77 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("shouldFlush is asked about the interruption of the body, and obeyed", () =>
+    Effect.gen(function*() {
+      for (const answer of [true, false]) {
+        const seen: Array<unknown> = []
+        const fiber = yield* note(`${answer}`).pipe(
+          Effect.zipRight(Effect.never),
+          Airlock.scoped({
+            shouldFlush: (exit) => {
+              seen.push(Exit.isInterrupted(exit))
+              return answer
+            }
+          }),
+          Effect.fork
+        )
+        yield* Effect.yieldNow()
+        const exit = yield* Fiber.interrupt(fiber)
+        expect([seen, Exit.isInterrupted(exit)]).toEqual([[true], true])
+      }
+      expect(yield* left).toEqual(["true"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("an interruption that is pending when the body ends is part of the exit that shouldFlush gets", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const ends = { "after a success": Effect.void, "after a failure": Effect.fail("no") }
+      for (const [name, end] of Object.entries(ends)) {
+        const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+        const fiber = yield* note(name).pipe(
+          Effect.zipRight(Deferred.succeed(begun, void 0)),
+          Effect.zipRight(Deferred.await(go)),
+          Effect.zipRight(end),
+          Effect.uninterruptible,
+          Airlock.scoped({
+            shouldFlush: (exit) => {
+              seen.push(Exit.isFailure(exit) && [Cause.isInterrupted(exit.cause), ...Cause.failures(exit.cause)])
+              return true
+            }
+          }),
+          Effect.fork
+        )
+        yield* Deferred.await(begun)
+        yield* Fiber.interruptFork(fiber)
+        yield* Effect.yieldNow()
+        yield* Deferred.succeed(go, void 0)
+        yield* Fiber.await(fiber)
+      }
+      expect(seen).toEqual([[true], [true, "no"]])
+      expect(yield* left).toEqual(Object.keys(ends))
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("policies and approval decide to the end for a scope that flushes though it was interrupted", () =>
+    Effect.gen(function*() {
+      const slowly = Effect.repeatN(Effect.yieldNow(), 3)
+      const options = {
+        policy: Policy.make({ name: "slow", allows: () => Effect.as(slowly, true as const) }),
+        approve: () => Effect.as(slowly, true)
+      }
+      const body = Effect.forkDaemon(
+        Effect.zipRight(note("obeyed"), Effect.never).pipe(Airlock.scoped({ ...options, shouldFlush: () => true }))
+      )
+      const cleanup = Effect.forkDaemon(
+        Effect.onInterrupt(Effect.never, () => Effect.orDie(note("cleanup").pipe(Airlock.scoped(options))))
+      )
+      for (const forked of [body, cleanup]) {
+        const fiber = yield* forked
+        yield* Effect.yieldNow()
+        yield* Fiber.interrupt(fiber)
+      }
+      expect(yield* left).toEqual(["obeyed", "cleanup"])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("a shouldFlush that throws discards the intents and becomes a defect", () =>
     Effect.gen(function*() {
       const exit = yield* note("a").pipe(
@@ -195,6 +266,56 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(failures[0]).toBe("body")
       expect(failures[1]).toBeInstanceOf(AirlockError.FlushError)
     }).pipe(Effect.provide(layer())))
+
+  it.effect("an executor that is ignored inside another scope is named in one warning", () =>
+    Effect.gen(function*() {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel.label === "WARN") {
+          logged.push(String(message))
+        }
+      })
+      const ignored = Executor.make({ name: "ignored", dispatch: () => Effect.succeed([]) })
+      const used = Executor.drain()
+      const nested = (executor: Executor.Executor) => note("a").pipe(Airlock.scoped({ executor, name: "inner" }))
+      yield* Effect.zipRight(nested(ignored), nested(ignored)).pipe(
+        Airlock.scoped,
+        Effect.zipRight(nested(used).pipe(Airlock.scoped({ executor: used }))),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      expect(yield* left).toEqual(["a", "a", "a"])
+      expect(logged.length).toBe(1)
+      expect(logged[0]).toMatch(/"ignored" of the scope "inner".*"inProcess"/)
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("onFlushError gets the FlushError, which is logged; then the exit of the body stands", () =>
+    Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        logged.push([logLevel.label, ...message as ReadonlyArray<unknown>].slice(0, 2))
+      })
+      const seen: Array<unknown> = []
+      const onFlushError = (error: AirlockError.FlushError) =>
+        Effect.sync(() => {
+          seen.push(error.exit)
+        })
+      const program = Effect.as(note("fail"), "done").pipe(Airlock.scoped({ onFlushError }))
+      expect(yield* program.pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))).toBe("done")
+      expect(logged).toContainEqual(["ERROR", "Airlock: not all intents of the scope left"])
+      yield* note("fine").pipe(Airlock.scoped({ onFlushError }))
+      expect(seen).toEqual([Exit.succeed("done")])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("a failure of onFlushError replaces the FlushError, and follows a cause of the body", () =>
+    Effect.gen(function*() {
+      const options = { onFlushError: () => Effect.fail("handled"), shouldFlush: () => true }
+      const causes: Array<unknown> = []
+      for (const end of [Effect.void, Effect.fail("body")]) {
+        const exit = yield* note("fail").pipe(Effect.zipRight(end), Airlock.scoped(options), Effect.exit)
+        causes.push(Exit.isFailure(exit) && Array.from(Cause.failures(exit.cause)))
+      }
+      expect(causes).toEqual([["handled"], ["body", "handled"]])
+    }).pipe(Effect.provide([layer(), Logger.remove(Logger.defaultLogger)])))
 
   it.scoped("Airlock.open settles when the Effect Scope closes, by the Exit of that Scope", () =>
     Effect.gen(function*() {
@@ -878,4 +999,40 @@ describe("two copies of the package in one process", () => {
       )
       expect(yield* left).toEqual(["ours", "theirs", "in our scope"])
     }).pipe(Effect.provide(layer())))
+})
+
+describe("the application's scope behaviour", () => {
+  class Open extends Context.Tag("test/Open")<Open, boolean>() {}
+
+  it.effect("holds for every scope, and the options of a scope override it", () =>
+    Effect.gen(function*() {
+      const scope = {
+        shouldFlush: () => false,
+        beforeDescendantFlushes: (intents: ReadonlyArray<Intent.Intent>) => intents
+      }
+      yield* Effect.gen(function*() {
+        yield* note("default").pipe(Airlock.scoped)
+        yield* note("own").pipe(Airlock.scoped({ shouldFlush: () => true }))
+        yield* note("opened").pipe(Effect.provideServiceEffect(AirlockScope, Airlock.open()), Effect.scoped)
+        // The outer scope lets it pass, and is discarded itself.
+        yield* note("passes").pipe(Airlock.scoped({ shouldFlush: () => true }), Airlock.scoped)
+        yield* note("is captured").pipe(
+          Airlock.scoped({ shouldFlush: () => true }),
+          Airlock.scoped({ beforeDescendantFlushes: () => [] })
+        )
+        const plan = yield* Airlock.plan(note("planned").pipe(Airlock.scoped({ shouldFlush: () => true })))
+        expect(plan.entries.length).toBe(1)
+        expect(yield* left).toEqual(["own", "passes"])
+      }).pipe(Effect.provide(layer({ scope })))
+    }))
+
+  it.effect("its approval has the services of the Layer, and those of the place where a scope opens first", () =>
+    Effect.gen(function*() {
+      const App = layer({ scope: { approve: () => Open } })
+      yield* Effect.gen(function*() {
+        yield* note("closed").pipe(Airlock.scoped)
+        yield* note("open").pipe(Airlock.scoped, Effect.provideService(Open, true))
+        expect(yield* left).toEqual(["open"])
+      }).pipe(Effect.provide(App), Effect.provideService(Open, false))
+    }))
 })

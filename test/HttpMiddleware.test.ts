@@ -1,7 +1,14 @@
-import { HttpRouter, HttpServer, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
+import {
+  HttpLayerRouter,
+  HttpRouter,
+  HttpServer,
+  HttpServerRequest,
+  HttpServerRespondable,
+  HttpServerResponse
+} from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, type Layer, Logger, Option, Runtime, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Runtime, Schema } from "effect"
 import type { AirlockScope } from "effect-airlock"
 import { Airlock, AirlockError, Executor, HttpMiddleware, Plan, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
@@ -279,6 +286,103 @@ describe("HttpMiddleware.airlockWith", () => {
       yield* status(base, "/found")
       expect(yield* left).toEqual(["audit"])
     }).pipe(Effect.provide([layer(), quiet])))
+
+  for (const [how, end] of Object.entries({ interrupts: Effect.never, "does not interrupt": connectionClosed })) {
+    it.scopedLive(`shouldFlush is obeyed if the client disconnects, which ${how} the handler`, () =>
+      Effect.gen(function*() {
+        const [begun, settled] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+        const seen: Array<unknown> = []
+        const always = HttpMiddleware.airlockWith({
+          shouldFlush: (_request, _response, exit) => {
+            seen.push(Exit.isInterrupted(exit))
+            return true
+          }
+        })
+        const router: Router = HttpRouter.empty.pipe(
+          HttpRouter.get(
+            "/",
+            Effect.gen(function*() {
+              yield* Effect.addFinalizer(() => Deferred.succeed(settled, void 0))
+              yield* note("done")
+              yield* Deferred.succeed(begun, void 0)
+              yield* end
+              return HttpServerResponse.empty()
+            }).pipe(end === connectionClosed ? Effect.uninterruptible : Effect.interruptible)
+          )
+        )
+        const base = yield* serving(router.pipe(HttpRouter.use(always), HttpServer.serve()))
+        const request = yield* Effect.fork(status(base, "/"))
+        yield* Deferred.await(begun)
+        yield* Fiber.interrupt(request)
+        yield* Deferred.await(settled)
+        expect([seen, yield* left]).toEqual([[true], ["done"]])
+      }).pipe(Effect.provide([layer(), quiet])))
+  }
+
+  it.scopedLive("a policy can need the request, so that a header asks for a dry run", () =>
+    Effect.gen(function*() {
+      const dryRun = Policy.make({
+        name: "dryRun",
+        allows: () =>
+          Effect.map(
+            HttpServerRequest.HttpServerRequest,
+            ({ headers }) => "x-dry-run" in headers ? { drop: "a dry run" } : true as const
+          )
+      })
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get(
+          "/:text",
+          Effect.flatMap(HttpRouter.params, ({ text }) => note(text!)).pipe(
+            Effect.zipRight(HttpServerResponse.empty())
+          )
+        )
+      )
+      const policy = { policy: dryRun }
+      const places: ReadonlyArray<Layer.Layer<never, never, HttpServer.HttpServer | Airlock.Airlock>> = [
+        router.pipe(HttpServer.serve(HttpMiddleware.airlockWith(policy))),
+        router.pipe(HttpRouter.use(HttpMiddleware.airlockWith(policy)), HttpServer.serve()),
+        HttpLayerRouter.serve(
+          HttpLayerRouter.add("GET", "/:text", Effect.zipRight(note("layered"), HttpServerResponse.empty())).pipe(
+            Layer.provide(HttpMiddleware.airlockRouterWith(policy).layer)
+          )
+        )
+      ]
+      for (const place of places) {
+        const base = yield* serving(place)
+        expect(yield* status(base, "/dry", { headers: { "x-dry-run": "1" } })).toBe(204)
+        expect(yield* status(base, "/wet")).toBe(204)
+      }
+      expect(yield* left).toEqual(["wet", "wet", "layered"])
+    }).pipe(Effect.provide([layer(), quiet])))
+
+  it.scopedLive("the application's shouldFlush gets a failure for a status of 400 or more, and airlockWith overrides it", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const App = layer({
+        scope: {
+          shouldFlush: (exit) => {
+            seen.push(exit._tag)
+            return Exit.isFailure(exit)
+          }
+        }
+      })
+      const router: Router = HttpRouter.empty.pipe(
+        HttpRouter.get("/200", Effect.zipRight(note("200"), HttpServerResponse.text("ok"))),
+        HttpRouter.get("/404", Effect.zipRight(note("404"), HttpServerResponse.empty({ status: 404 }))),
+        HttpRouter.get("/302", Effect.zipRight(note("302"), new Elsewhere()))
+      )
+      const own = HttpMiddleware.airlockWith({ shouldFlush: (_, response) => response.status === 200 })
+      yield* Effect.gen(function*() {
+        for (const airlock of [HttpMiddleware.airlock, own]) {
+          const base = yield* serving(router.pipe(HttpRouter.use(airlock), HttpServer.serve()))
+          for (const path of ["/200", "/404", "/302"]) {
+            yield* status(base, path)
+          }
+        }
+        expect(seen).toEqual(["Success", "Failure", "Success"])
+        expect(yield* left).toEqual(["404", "200"])
+      }).pipe(Effect.provide([App, quiet]))
+    }))
 
   it.scopedLive("a shouldFlush that throws discards the intents, and does not change the response", () =>
     Effect.gen(function*() {

@@ -1,7 +1,7 @@
 import { Model, SqlClient, SqlError } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
-import { Airlock } from "effect-airlock"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Ref, Schema } from "effect"
+import { Airlock, type Intent } from "effect-airlock"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import {
   decorated,
@@ -259,6 +259,24 @@ onEachDatabase((database) => {
         expect(yield* orders).toEqual(["a"])
         expect(logs).toEqual([expect.stringContaining("1 intent(s) of the scope \"transaction\" did not leave")])
       }).pipe(unscoped, Effect.provide(layer)))
+
+    it.scoped("settles by its COMMIT and an approval alone, whatever the scopes of the application do", () =>
+      Effect.gen(function*() {
+        const approved = yield* Ref.make(true)
+        const scope = {
+          shouldFlush: () => true,
+          beforeDescendantFlushes: (intents: ReadonlyArray<Intent.Intent>) => intents,
+          approve: () => Ref.get(approved)
+        }
+        yield* Effect.gen(function*() {
+          yield* Effect.exit(transaction(Effect.zipRight(order("a"), Effect.fail("no"))))
+          expect(yield* transaction(Effect.zipRight(Airlock.scoped(order("b")), left))).toEqual([])
+          expect(yield* transaction(Effect.zipRight(transaction(order("c")), left))).toEqual(["b"])
+          yield* Ref.set(approved, false)
+          yield* transaction(order("d"))
+          expect(yield* outcome).toEqual({ rows: ["b", "c", "d"], left: ["b", "c"] })
+        }).pipe(unscoped, Effect.provide(decorated(database, {}, { scope })))
+      }))
   })
 
   describe("SqlTransaction.layer", () => {

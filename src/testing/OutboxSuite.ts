@@ -112,7 +112,7 @@ const deliver = Effect.gen(function*() {
 })
 
 /** Runs an Effect as a request does, in a scope outside of its transactions. */
-const request = <A, E, R>(self: Effect.Effect<A, E, R>, options: ScopeOptions = {}) =>
+const request = <A, E, R>(self: Effect.Effect<A, E, R>, options: ScopeOptions<never> = {}) =>
   Airlock.scoped({ name: "request", ...options })(self)
 
 /**
@@ -484,7 +484,7 @@ export const run = (name: string, client: () => Layer.Layer<SqlClient, unknown>,
 
     describe("a process that died", () => {
       /** Starts an application that commits in a request that never ends, and then closes that application. */
-      const dies = (options: Outbox.OutboxOptions, scope: ScopeOptions = {}) =>
+      const dies = (options: Outbox.OutboxOptions, scope: ScopeOptions<never> = {}) =>
         Effect.gen(function*() {
           const process = yield* Scope.make()
           const context = yield* Effect.context<SqlClient>()

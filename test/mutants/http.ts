@@ -47,7 +47,7 @@ export const http: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "HTTP: the status of a response does not decide",
-      symbol: "settleBefore.flush",
+      symbol: "exitByStatus",
       replace: "response.status < 400",
       by: "true",
       tests: ["test/HttpMiddleware.test.ts"]
@@ -101,16 +101,9 @@ export const http: ReadonlyArray<Mutant> = [
     {
       breaks: "HTTP: a body that breaks off dispatches its intents",
       symbol: "bodyScope",
-      replace: "Exit.isFailure(exit) ? exit : Exit.interrupt(fiber.id())",
+      replace: "Exit.interrupt(fiber.id())",
       by: "Exit.void",
       tests: ["test/docs/http.test.ts"]
-    },
-    {
-      breaks: "HTTP: a body enqueues into the scope of its request",
-      symbol: "bodyScope",
-      replace: "locally(pull, scope)",
-      by: "pull",
-      tests: ["test/HttpTransaction.test.ts"]
     },
     {
       breaks: "HTTP: a body runs in the transaction of its request",

@@ -149,6 +149,13 @@ export const scope: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/scope/policies.ts", [
     {
+      breaks: "I2: an interruption that is pending when a scope flushes ends its policies",
+      symbol: "runDeciding",
+      replace: "!isInterrupted(fiber)",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
       breaks: "I4: a policy may enqueue",
       symbol: "runDeciding",
       replace: "insidePolicy",
@@ -360,9 +367,23 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     },
     {
+      breaks: "I2: an interruption that is pending when the body ends is no part of the exit",
+      symbol: "decide",
+      replace: "endsInterrupted ? interruptedExit(exit, fiber) : exit",
+      by: "exit",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: a scope that shouldFlush flushes after an interruption discards its intents",
+      symbol: "decide",
+      replace: "!endsInterrupted",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
       breaks: "I2: an interruption that comes while policies decide is ignored",
       symbol: "decide",
-      replace: "if (isCancelled()) { return discardUndecided(dispositions) }",
+      replace: "if (!endsInterrupted && isCancelled()) { return discardUndecided(dispositions) }",
       by: "",
       tests: ["test/Plan.test.ts"]
     },
@@ -431,6 +452,114 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/scenarios/fibers.test.ts"]
     }
   ]),
+  ...inFile("src/Airlock.ts", [
+    {
+      breaks: "a FlushError that onFlushError handles is not logged",
+      symbol: "recover",
+      replace: "Effect.logError",
+      by: "Effect.logDebug",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: a failure of onFlushError comes before the cause of the body",
+      symbol: "recover",
+      replace: "Exit.zipLeft(exit, recovered)",
+      by: "Exit.zipRight(recovered, exit)",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/open.ts", [
+    {
+      breaks: "nobody hears of an executor that is ignored inside another scope",
+      symbol: "warnOfIgnoredExecutor",
+      replace: "warned.has(ignored)",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "an executor that is ignored is warned of each time",
+      symbol: "warnOfIgnoredExecutor",
+      replace: "warned.add(ignored)",
+      by: "",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/scope.ts", [
+    {
+      breaks: "the application's scope behaviour overrides the options of a scope",
+      symbol: "optionsOf",
+      replace: "{ ...airlock.scope, ...options }",
+      by: "{ ...options, ...airlock.scope }",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I1: a plan lets intents leave early because the application's scopes do",
+      symbol: "optionsOf",
+      replace: "(planning && outer === undefined)",
+      by: "false",
+      tests: ["test/Airlock.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/outboxRows.ts", [
+    {
+      breaks: "outbox: rows are ready before the plan of their transaction is approved",
+      symbol: "insertRows.options",
+      replace: "scope.outer !== undefined || scope.options.approve !== undefined",
+      by: "scope.outer !== undefined",
+      tests: ["test/outbox/composition.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/stream.ts", [
+    {
+      breaks: "a stream enqueues into the scope around it",
+      symbol: "streamInScope",
+      replace: "locally(pull, scope)",
+      by: "pull",
+      tests: ["test/HttpTransaction.test.ts", "test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream settles while the fibers of its stages still run",
+      symbol: "close",
+      replace: "EffectScope.close(resources, exit)",
+      by: "Effect.void",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "the finalizers of a stream enqueue into the scope around it",
+      symbol: "streamInScope",
+      replace: "locally(EffectScope.extend(Stream.toPull(self), resources), scope)",
+      by: "EffectScope.extend(Stream.toPull(self), resources)",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream that fails flushes",
+      symbol: "close",
+      replace: "settle(scope, ended)",
+      by: "settle(scope, Exit.void)",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream whose reader fails flushes",
+      symbol: "streamInScope",
+      replace: "Exit.isSuccess(exit) ? stopped : exit",
+      by: "stopped",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream whose reader stops before the end never settles",
+      symbol: "streamInScope",
+      replace: "end(Exit.isSuccess(exit) ? stopped : exit)",
+      by: "Exit.isSuccess(exit) ? Effect.void : end(exit)",
+      tests: ["test/scenarios/streams.test.ts"]
+    },
+    {
+      breaks: "a stream that ends hides its FlushError",
+      symbol: "streamInScope",
+      replace: "Exit.zipRight(exit, ended)",
+      by: "exit",
+      tests: ["test/scenarios/streams.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/plan.ts", [
     {
       breaks: "a plan shows the intents of a fiber that still runs as discarded",
@@ -492,21 +621,21 @@ export const scope: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "outbox: the held rows of discarded intents stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `"Discard"`,
       by: "",
       tests: ["test/outbox/suite.test.ts"]
     },
     {
       breaks: "outbox: the held rows of intents that failed stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `"Fail"`,
       by: "",
       tests: ["test/outbox/suite.test.ts"]
     },
     {
       breaks: "outbox: the committed rows of a failed fiber stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `dispositions.intentsWhere("Discard", "Fail")`,
       by: `dispositions.where("Discard").flatMap(({ disposition: { why }, intent }) =>
         why === "FiberFailed" ? [] : intent)`,
@@ -514,7 +643,7 @@ export const scope: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "outbox: the held rows of a plan that was not approved stay",
-      symbol: "apply",
+      symbol: "applyAll",
       replace: `dispositions.intentsWhere("Discard", "Fail")`,
       by: `dispositions.where("Discard").flatMap(({ disposition: { why }, intent }) =>
         why === "NotApproved" ? [] : intent)`,

@@ -4,10 +4,17 @@ import { inFile, type Mutant } from "./mutant.js"
 export const transaction: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/transaction/frame.ts", [
     {
+      breaks: "I7: the application's scope behaviour decides about a transaction",
+      symbol: "behaviorIn",
+      replace: "scope && databaseDecides",
+      by: "scope && undefined",
+      tests: ["test/SqlTransaction.test.ts"]
+    },
+    {
       breaks: "I7: a transaction that was rolled back dispatches",
       symbol: "settleTransaction",
       replace: "{ byExitAlone: true }",
-      by: "{ byExitAlone: true, flush: true }",
+      by: "{ byExitAlone: true, flush: () => true }",
       tests: ["test/SqlTransaction.test.ts"]
     },
     {

@@ -81,6 +81,32 @@ describe("a route between the outbox and the process", () => {
     ))
 })
 
+describe("an application that approves the intents of all scopes", () => {
+  it.scoped("holds the rows of a transaction until its plan is approved, and discards them if it is not", () =>
+    Effect.gen(function*() {
+      const states: Array<unknown> = []
+      const approve = () =>
+        Effect.flatMap(SqlClient.SqlClient, (sql) => sql<{ state: string }>`SELECT state FROM airlock_outbox`).pipe(
+          Effect.orDie,
+          Effect.map((rows) => {
+            states.push(rows.map(({ state }) => state))
+            return states.length > 1
+          })
+        )
+      const application = SqlTransaction.layer.pipe(
+        Layer.provideMerge(Airlock.layer({ scope: { approve } })),
+        Layer.provideMerge(outboxOnSqlite)
+      )
+      yield* Effect.gen(function*() {
+        yield* SqlTransaction.transaction(mail("a"))
+        expect(yield* storedPayloads).toEqual([])
+        yield* SqlTransaction.transaction(mail("b"))
+        expect(yield* storedPayloads).toEqual(["{\"to\":\"b\"}"])
+        expect(states).toEqual([["held"], ["held"]])
+      }).pipe(Effect.provide([Airlock.unchecked, application]))
+    }))
+})
+
 // Not on SQLite: it has one connection, and the flush would wait for it.
 onEachServer((database) => {
   const onServer = Layer.effectDiscard(Outbox.migrate()).pipe(Layer.provideMerge(database.client()), Layer.orDie)

@@ -9,6 +9,7 @@ import { MysqlClient } from "@effect/sql-mysql2"
 import { PgClient } from "@effect/sql-pg"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Context, Effect, Layer, Redacted } from "effect"
+import type { Airlock } from "effect-airlock"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { describe } from "vitest"
 import { layer as recorder } from "./recorder.js"
@@ -109,7 +110,7 @@ export const undecorated = (database: Database, options?: ClientOptions) =>
 export const decorated = (
   database: Database,
   options?: ClientOptions,
-  recording?: Parameters<typeof recorder>[0]
+  recording?: Airlock.AirlockOptions
 ) =>
   SqlTransaction.layer.pipe(
     Layer.provideMerge(recorder(recording)),

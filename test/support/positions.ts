@@ -89,7 +89,7 @@ const groupOf = (handler: Handler) =>
     // The API declares two errors. The test ends its handler in other ways too, hence the cast.
     handlers.handle("ending", ({ path }) => handler(path.ending) as Effect.Effect<never, never, AirlockScope>))
 
-export const positions = (options?: HttpMiddleware.AirlockHttpOptions): Record<string, Position> => {
+export const positions = (options?: HttpMiddleware.AirlockHttpOptions<never>): Record<string, Position> => {
   const placed: (self: App) => App = options === undefined
     ? HttpMiddleware.airlock
     : HttpMiddleware.airlockWith(options)

@@ -25,7 +25,9 @@ const NoteLive = Layer.unwrapEffect(Effect.map(Left, (texts) =>
       })
   )))
 
-export const layer = (options?: Airlock.AirlockOptions) =>
+export const layer = <R = never>(
+  options?: Airlock.AirlockOptions<R>
+): Layer.Layer<Airlock.Airlock | Left, never, NoInfer<R>> =>
   NoteLive.pipe(
     Layer.provideMerge(Layer.sync(Left, () => [])),
     Layer.provideMerge(Airlock.layer(options))

@@ -7,17 +7,19 @@ import {
   HttpApiBuilder,
   HttpApiEndpoint,
   HttpApiGroup,
+  type HttpApp,
   HttpLayerRouter,
   HttpRouter,
   type HttpServer,
   HttpServer as Http,
+  HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
 import { Rpc, RpcGroup } from "@effect/rpc"
 import type { SqlClient } from "@effect/sql"
 import { type ConfigError, Context, Effect, Layer, Schema, Stream } from "effect"
 import { Airlock, AirlockLive, AirlockScope, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
-import type { AirlockError, Intent } from "effect-airlock"
+import type { AirlockError, Intent, ScopeOptions } from "effect-airlock"
 import * as HttpTransaction from "effect-airlock/HttpTransaction"
 import * as RpcMiddleware from "effect-airlock/RpcMiddleware"
 
@@ -74,25 +76,52 @@ Effect.runPromise(Airlock.enqueue(Whole, 1).pipe(Airlock.scoped, Effect.provide(
 
 // ---------------------------------------------------------------- scoped removes the requirement, in both forms
 
-type InScope = Effect.Effect<number, "oops" | AirlockError.FlushError, Service | Airlock.Airlock>
+type InScope = Effect.Effect<number, "oops" | AirlockError.FlushError<number>, Service | Airlock.Airlock>
 
 is<InScope>()(program.pipe(Airlock.scoped))
 is<InScope>()(Airlock.scoped(program))
 is<InScope>()(program.pipe(Airlock.scoped({ policy: Policy.dropAll })))
 is<InScope>()(program.pipe(Airlock.scoped({})))
-is<Effect.Effect<void, AirlockError.FlushError, Airlock.Airlock>>()(Effect.void.pipe(Airlock.scoped))
+is<Effect.Effect<void, AirlockError.FlushError<void>, Airlock.Airlock>>()(Effect.void.pipe(Airlock.scoped))
 
 const viaFn = Effect.fn("viaFn")(function*(n: number) {
   yield* Airlock.enqueue(Whole, n)
   return n
 }, Airlock.scoped)
-is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFn(1))
+is<Effect.Effect<number, AirlockError.FlushError<number>, Airlock.Airlock>>()(viaFn(1))
 
 const viaFnWith = Effect.fn("viaFnWith")(function*(n: number) {
   yield* Airlock.enqueue(Whole, n)
   return n
 }, Airlock.scoped({ name: "viaFnWith" }))
-is<Effect.Effect<number, AirlockError.FlushError, Airlock.Airlock>>()(viaFnWith(1))
+is<Effect.Effect<number, AirlockError.FlushError<number>, Airlock.Airlock>>()(viaFnWith(1))
+
+// ---------------------------------------------------------------- the FlushError of a scope
+
+type Result<E, R = never, A = number> = Effect.Effect<A, "oops" | E, Service | Airlock.Airlock | R>
+declare const optionalHandler: { readonly onFlushError?: () => Effect.Effect<void, "handled"> }
+// It has the type of the body's success.
+is<Result<never>>()(
+  program.pipe(Airlock.scoped, Effect.catchTag("FlushError", ({ exit }) => Effect.sandbox(exit).pipe(Effect.orDie)))
+)
+is<Result<never>>()(
+  program.pipe(
+    Airlock.scoped({ name: "named" }),
+    Effect.catchTag("FlushError", ({ exit }) => Effect.sandbox(exit).pipe(Effect.orDie))
+  )
+)
+// A FlushError of any success is a FlushError.
+const anyFlush: AirlockError.FlushError = undefined as unknown as AirlockError.FlushError<number>
+// @ts-expect-error but not the other way round
+const numberFlush: AirlockError.FlushError<number> = anyFlush
+export const flushes = [anyFlush, numberFlush]
+// onFlushError replaces it.
+is<Result<never>>()(program.pipe(Airlock.scoped({ onFlushError: (error) => Effect.log(error.failures) })))
+is<Result<"handled">>()(program.pipe(Airlock.scoped({ onFlushError: () => Effect.fail("handled" as const) })))
+is<Result<never, Needed>>()(program.pipe(Airlock.scoped({ onFlushError: () => Effect.asVoid(Needed) })))
+is<Result<AirlockError.FlushError<number> | "handled">>()(program.pipe(Airlock.scoped(optionalHandler)))
+// @ts-expect-error onFlushError must be an Effect
+Airlock.scoped({ onFlushError: () => "handled" })
 
 // @ts-expect-error an option that is not there
 Airlock.scoped({ polcy: Policy.dropAll })
@@ -109,9 +138,27 @@ is<Effect.Effect<number, "oops", Service | Airlock.Airlock>>()(
 
 // A policy can need services. The scope that it is given to requires them.
 const policyNeeds = Policy.make({ name: "needs", allows: () => Effect.as(Service, true as const) })
-is<Effect.Effect<void, AirlockError.FlushError, Service | Airlock.Airlock>>()(
+is<Effect.Effect<void, AirlockError.FlushError<void>, Service | Airlock.Airlock>>()(
   Effect.void.pipe(Airlock.scoped({ policy: policyNeeds }))
 )
+type Needing<R> = Effect.Effect<void, AirlockError.FlushError<void>, R | Airlock.Airlock>
+declare const optional: { readonly policy?: typeof policyNeeds }
+declare const either: { readonly name: string } | { readonly policy: typeof policyNeeds }
+declare const approving: { readonly approve?: () => Effect.Effect<boolean, never, Service> }
+declare const widened: ScopeOptions
+declare const needingNothing: ScopeOptions<never>
+is<Needing<Service>>()(Effect.void.pipe(Airlock.scoped(optional)))
+is<Needing<Service>>()(Effect.void.pipe(Airlock.scoped(either)))
+is<Needing<Service>>()(Effect.void.pipe(Airlock.scoped(approving)))
+is<Needing<unknown>>()(Effect.void.pipe(Airlock.scoped(widened)))
+is<Needing<never>>()(Effect.void.pipe(Airlock.scoped(needingNothing)))
+is<HttpApp.Default<never, Service | Airlock.Airlock>>()(
+  HttpMiddleware.airlockWith(optional)(HttpServerResponse.empty())
+)
+// @ts-expect-error the policy of the options may need a service
+Effect.runPromise(Effect.void.pipe(Airlock.scoped(optional), Effect.provide(AirlockLive)))
+// @ts-expect-error the type of the options does not say what their policy needs
+Effect.runPromise(Effect.void.pipe(Airlock.scoped(widened), Effect.provide(AirlockLive)))
 is<Effect.Effect<void, never, Service>>()(Effect.void.pipe(Airlock.withPolicy(policyNeeds)))
 is<Layer.Layer<Policy.CurrentPolicy, never, Service>>()(Policy.layer(policyNeeds))
 
@@ -143,6 +190,21 @@ is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlockWith({ policy: Policy.
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve()))
 is<Served>()(router.pipe(HttpRouter.use(HttpMiddleware.airlock), Http.serve(HttpMiddleware.airlock)))
 is<Served>()(router.pipe(Http.serve((app) => HttpMiddleware.logger(HttpMiddleware.airlock(app)))))
+
+// ---------------------------------------------------------------- the Layer requires what the approval of all scopes needs
+
+const approval = { approve: () => Effect.as(Service, true) }
+is<Layer.Layer<Airlock.Airlock, never, Service>>()(Airlock.layer({ scope: approval }))
+is<Layer.Layer<Airlock.Airlock, ConfigError.ConfigError, Service>>()(Airlock.layerConfig({ scope: approval }))
+is<Layer.Layer<Airlock.Airlock>>()(Airlock.layer({ scope: { shouldFlush: () => true } }))
+
+// A request has its own request, so the Layer of a middleware does not require it.
+const byRequest = Policy.make({
+  name: "r",
+  allows: () => Effect.as(HttpServerRequest.HttpServerRequest, true as const)
+})
+is<Served>()(router.pipe(Http.serve(HttpMiddleware.airlockWith({ policy: byRequest }))))
+is<Layer.Layer<AirlockScope, never, Airlock.Airlock>>()(HttpMiddleware.airlockApiWith({ policy: byRequest }))
 
 // ---------------------------------------------------------------- layerConfig requires the services of its executors
 
@@ -220,6 +282,19 @@ is<Effect.Effect<Stream.Stream<string, AirlockError.FlushError>, never, Service 
 )
 // @ts-expect-error an option that is not there
 HttpMiddleware.airlockStream(lines, { polcy: Policy.dropAll })
+
+// ---------------------------------------------------------------- streams
+
+declare const failing: Stream.Stream<number, "oops", Service | AirlockScope>
+type StreamInScope<R> = Stream.Stream<number, "oops" | AirlockError.FlushError, R | Airlock.Airlock>
+is<StreamInScope<Service>>()(failing.pipe(Airlock.scopedStream))
+is<StreamInScope<Service>>()(Airlock.scopedStream(failing))
+is<StreamInScope<Service>>()(failing.pipe(Airlock.scopedStream({ name: "import" })))
+is<StreamInScope<Service | Needed>>()(
+  failing.pipe(Airlock.scopedStream({ approve: () => Effect.as(Needed, true) }))
+)
+// @ts-expect-error an option that is not there
+Airlock.scopedStream({ polcy: Policy.dropAll })
 
 // ---------------------------------------------------------------- RPC
 

@@ -15,7 +15,7 @@ class Service extends Context.Tag("Service")<Service, { readonly do: Effect.Effe
 
 const program = Effect.zipRight(Airlock.enqueue(Mail, { to: "a" }), Effect.flatMap(Service, (service) => service.do))
 
-type Failed = "oops" | SqlError.SqlError | AirlockError.FlushError | AirlockError.CommitUnknownError
+type Failed = "oops" | SqlError.SqlError | AirlockError.FlushError<number> | AirlockError.CommitUnknownError
 
 is<Effect.Effect<number, Failed, Service | SqlClient.SqlClient>>()(SqlTransaction.transaction(program))
 is<Effect.Effect<number, Failed, Service | SqlClient.SqlClient>>()(program.pipe(SqlTransaction.transaction))

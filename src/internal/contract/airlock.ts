@@ -8,6 +8,7 @@ import type * as EffectScope from "effect/Scope"
 import type { Policy } from "../../Policy.js"
 import type { Executor, Handlers } from "./executor.js"
 import type { ResolvedLimits } from "./limits.js"
+import type { ScopeBehavior } from "./scope.js"
 import type { HandlerDefinition } from "./task.js"
 
 /**
@@ -20,6 +21,8 @@ import type { HandlerDefinition } from "./task.js"
 export interface AirlockService extends ResolvedLimits {
   readonly policy: Policy
   readonly executor: Executor
+  /** How scopes settle whose own options do not say. */
+  readonly scope?: ScopeBehavior<never>
   readonly shutdownTimeout: Duration.Duration
   /** The handlers of the application's tasks, for executors and workers that run them. */
   readonly handlers: Handlers

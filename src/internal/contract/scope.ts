@@ -3,7 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type { PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
+import type { FlushError, PolicyFailedError, SettleTimeoutError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { Plan } from "../../Plan.js"
 import type { Policy } from "../../Policy.js"
@@ -48,35 +48,24 @@ export interface ScopeView {
 }
 
 /**
- * The options of a scope.
+ * How a scope settles. `Airlock.layer` takes it for all scopes of an application, and the options of a scope override it for
+ * that scope.
  *
  * @since 0.1.0
  * @category options
  */
-export interface ScopeOptions extends Limits {
-  /** The name in logs and errors. Default: `scope` and a number. */
-  readonly name?: string
-  /** A policy, added to all other policies in force. Default: none. */
-  readonly policy?: Policy<unknown>
+export interface ScopeBehavior<R = unknown> {
   /**
    * Approves the plan before any intent is dispatched; `false` discards all intents. It is called only by a scope that
    * dispatches intents itself, and may take `approveTimeout`. An interruption during the call discards all intents at once.
    * Default: no approval.
    */
-  readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, unknown>
+  readonly approve?: (plan: Plan) => Effect.Effect<boolean, never, R>
   /**
-   * The executor of an outermost scope. A scope inside another one uses the executor of the outermost scope and ignores
-   * this option. Default: the executor of the context (`Executor.layer`), else that of Airlock.
-   */
-  readonly executor?: Executor
-  /**
-   * Whether the scope has no outer scope, even if it is opened inside another one. Then no outer scope captures its
-   * intents. Default: `false`.
-   */
-  readonly independent?: boolean
-  /**
-   * Decides whether the scope flushes. If it throws, all intents are discarded. Default: the scope flushes if its exit is a
-   * success.
+   * Decides whether the scope flushes, and is obeyed. `exit` is the exit of the scope's body. If an interruption of the
+   * scope's fiber is pending when the body ends, it is part of `exit`. An interruption that comes later, while policies or
+   * the approval decide, discards all intents. If the function throws, all intents are discarded. Default: the scope flushes
+   * if `exit` is a success.
    */
   readonly shouldFlush?: (exit: Exit.Exit<unknown, unknown>, intents: ReadonlyArray<Intent>) => boolean
   /**
@@ -85,4 +74,43 @@ export interface ScopeOptions extends Limits {
    * between the two scopes captures all intents until its COMMIT. Default: this scope captures all intents.
    */
   readonly beforeDescendantFlushes?: (intents: ReadonlyArray<Intent>, descendant: ScopeView) => ReadonlyArray<Intent>
+}
+
+/**
+ * The options of a scope. `R` is what its policy and its approval need. A function that takes options for scopes without
+ * requirements takes `ScopeOptions<never>`.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface ScopeOptions<R = unknown> extends Limits, ScopeBehavior<R> {
+  /** The name in logs and errors. Default: `scope` and a number. */
+  readonly name?: string
+  /** A policy, added to all other policies in force. Default: none. */
+  readonly policy?: Policy<R>
+  /**
+   * The executor of an outermost scope. A scope inside another one, or inside a transaction, uses the executor of the
+   * outermost scope. It ignores this option, and logs one warning for each executor. Default: the executor of the context (`Executor.layer`), else that of Airlock.
+   */
+  readonly executor?: Executor
+  /**
+   * Whether the scope has no outer scope, even if it is opened inside another one. Then no outer scope captures its
+   * intents. Default: `false`.
+   */
+  readonly independent?: boolean
+}
+
+/**
+ * The options of a scope that runs one Effect.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface ScopedOptions<R = unknown> extends ScopeOptions<R> {
+  /**
+   * Runs if some intents should have left and did not. `error` names each of them with its reason; it is logged as an error
+   * in any case. If the Effect succeeds, the exit of the body stands; if it fails, it replaces the `FlushError`. It runs when
+   * the scope has settled, so that it can enqueue into an outer scope. Default: the scope fails with the `FlushError`.
+   */
+  readonly onFlushError?: (error: FlushError) => Effect.Effect<void, unknown, R>
 }

@@ -37,7 +37,7 @@ export interface RequestOptions {
     | undefined
   readonly onFlushError:
     | ((
-      error: FlushError,
+      error: FlushError<HttpServerResponse.HttpServerResponse>,
       response: HttpServerResponse.HttpServerResponse
     ) => HttpServerResponse.HttpServerResponse)
     | undefined
@@ -130,10 +130,14 @@ const settleBefore = (
   if (shouldFlush === undefined && settleEmpty(scope, response.status < 400) !== undefined) {
     return Effect.succeed(response)
   }
-  const exit = cause === undefined ? Exit.succeed(response) : Exit.failCause(cause)
-  const flush = shouldFlush === undefined ? response.status < 400 : () => shouldFlush(request, response, exit)
+  const exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown> = cause === undefined
+    ? Exit.succeed(response)
+    : Exit.failCause(cause)
+  const settling = shouldFlush === undefined
+    ? settle(scope, exitByStatus(response, exit))
+    : settle(scope, exit, { flush: (exit) => shouldFlush(request, response, exit) })
   return Effect.uninterruptible(
-    Effect.flatMap(settle(scope, exit, { flush }), (settlement) => {
+    Effect.flatMap(settling, (settlement) => {
       const failure = failureOf(scope, exit, settlement)
       return Exit.isSuccess(failure) ? Effect.succeed(response) : Effect.map(
         Effect.logError("Airlock: not all intents of the request left", failure.cause),
@@ -143,12 +147,23 @@ const settleBefore = (
   )
 }
 
+/** The status decides: below 400 a request is a success with its response, and otherwise a failure. */
+const exitByStatus = (
+  response: HttpServerResponse.HttpServerResponse,
+  exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
+): Exit.Exit<HttpServerResponse.HttpServerResponse, unknown> =>
+  response.status < 400
+    ? Exit.isSuccess(exit) ? exit : Exit.succeed(response)
+    : Exit.isSuccess(exit)
+    ? Exit.fail(response)
+    : exit
+
 /** The response to send if some intents of the request should have left and did not. */
 const responseAfterFailure = (
   { isLost }: Settlement,
   { onFlushError }: RequestOptions,
   response: HttpServerResponse.HttpServerResponse,
-  cause: Cause.Cause<FlushError>
+  cause: Cause.Cause<FlushError<HttpServerResponse.HttpServerResponse>>
 ): HttpServerResponse.HttpServerResponse => {
   const error = Cause.failureOption(cause)
   return onFlushError !== undefined && Option.isSome(error)

@@ -13,12 +13,20 @@ import { dispatchTo } from "./dispatch.js"
 import type { Dispositions } from "./disposition.js"
 import { noteFiber } from "./fork.js"
 import type { IntentRecord } from "./intentRecord.js"
+import { warnOfIgnoredExecutor } from "./open.js"
 import { discardRows, releaseRows } from "./outboxRows.js"
 import { reportDispatched, reportUndispatched } from "./report.js"
 import type { CurrentInside, Scope } from "./scope.js"
 
 /** Applies the dispositions. Intents that could not be dispatched get the disposition `Fail`. @internal */
 export const apply = (scope: Scope, dispositions: Dispositions, fiber: AnyFiber): Effect.Effect<void> => {
+  const { options: { executor }, outer } = scope
+  return executor === undefined || outer === undefined
+    ? applyAll(scope, dispositions, fiber)
+    : Effect.zipLeft(applyAll(scope, dispositions, fiber), warnOfIgnoredExecutor(scope, executor))
+}
+
+const applyAll = (scope: Scope, dispositions: Dispositions, fiber: AnyFiber): Effect.Effect<void> => {
   if (dispositions.areAllDispatched) {
     return dispatch(scope, dispositions, dispositions.intents, fiber)
   }

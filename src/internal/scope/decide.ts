@@ -4,9 +4,10 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { LazyArg } from "effect/Function"
+import * as FiberRef from "effect/FiberRef"
 import { type PolicyFailedError, type SettleTimeoutError, wrongAnswer } from "../../AirlockError.js"
 import { withCallersStack } from "../support/callSite.js"
 import type { AnyFiber } from "../support/effectInternals.js"
@@ -18,9 +19,12 @@ import { answerOf, evaluate, mayDrop, runDeciding } from "./policies.js"
 import type { Scope } from "./scope.js"
 
 /** @internal */
-export interface SettleOptions {
-  /** Whether to flush. Default: `shouldFlush` of the scope's options decides, or else the exit. */
-  readonly flush?: boolean | LazyArg<boolean>
+export interface SettleOptions<A = unknown> {
+  /**
+   * Whether to flush. A function gets the exit with which the scope ends. Default: `shouldFlush` of the scope's options
+   * decides, or else the exit.
+   */
+  readonly flush?: false | ((exit: Exit.Exit<A, unknown>) => boolean)
   /** Whether to ignore a pending interruption of the fiber, because the exit alone says whether the scope succeeded. */
   readonly byExitAlone?: boolean
 }
@@ -30,15 +34,16 @@ export interface SettleOptions {
  *
  * @internal
  */
-export const decide = (
+export const decide = <A>(
   scope: Scope,
-  exit: Exit.Exit<unknown, unknown>,
-  options: SettleOptions,
+  exit: Exit.Exit<A, unknown>,
+  options: SettleOptions<A>,
   fiber: AnyFiber
 ): Effect.Effect<Dispositions> => {
   const isCancelled = () => options.byExitAlone !== true && scope.interruptible && isInterrupted(fiber)
+  const endsInterrupted = isCancelled()
   const dispositions = byFibers(scope, fiber)
-  if (!flushes(scope, exit, options, dispositions) || isCancelled()) {
+  if (!flushes(scope, endsInterrupted ? interruptedExit(exit, fiber) : exit, options, dispositions)) {
     return Effect.succeed(discardUndecided(dispositions))
   }
   byOuterScopes(scope, dispositions)
@@ -47,7 +52,7 @@ export const decide = (
     return Effect.succeed(complete(dispositions))
   }
   return Effect.map(Effect.either(byPoliciesAndApproval(scope, asked, dispositions)), (approved) => {
-    if (isCancelled()) {
+    if (!endsInterrupted && isCancelled()) {
       return discardUndecided(dispositions)
     }
     if (approved._tag === "Left") {
@@ -76,10 +81,20 @@ const byFibers = (scope: Scope, fiber: AnyFiber): Dispositions => {
   return new Dispositions(scope.buffer, (intent) => discardByFate(intent, fateOf(intent.fork)))
 }
 
-const flushes = (
+/** The exit of a body in a fiber with a pending interruption: the fiber ends with this exit. */
+const interruptedExit = <A>(exit: Exit.Exit<A, unknown>, fiber: AnyFiber): Exit.Exit<A, unknown> => {
+  if (Exit.isInterrupted(exit)) {
+    return exit
+  }
+  const interruption = fiber.getFiberRef(FiberRef.interruptedCause)
+  return Exit.failCause(Exit.isSuccess(exit) ? interruption : Cause.sequential(exit.cause, interruption))
+}
+
+/** A function that is asked is obeyed. */
+const flushes = <A>(
   scope: Scope,
-  exit: Exit.Exit<unknown, unknown>,
-  { flush }: SettleOptions,
+  exit: Exit.Exit<A, unknown>,
+  { flush }: SettleOptions<A>,
   dispositions: Dispositions
 ): boolean => {
   const { shouldFlush } = scope.options
@@ -89,7 +104,7 @@ const flushes = (
   const answer: unknown = flush === undefined
     ? shouldFlush!(exit, dispositions.undecided)
     : typeof flush === "function"
-    ? flush()
+    ? flush(exit)
     : flush
   if (typeof answer !== "boolean") {
     throw withCallersStack(wrongAnswer(`The shouldFlush of the scope "${scope.name}"`, answer, "true or false"))
@@ -155,7 +170,7 @@ const approve = (
       : Effect.die(wrongAnswer(what, answer, "an Effect"))
   })
   return Effect.flatMap(
-    runDeciding(approved, what, scope.limits.approveTimeout),
+    runDeciding(approved, what, scope, scope.limits.approveTimeout),
     (result) => answerOf(what, result)
   )
 }

@@ -4,6 +4,8 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { globalValue } from "effect/GlobalValue"
 import { CurrentPolicy, type Policy } from "../../Policy.js"
 import type { AirlockService } from "../contract/airlock.js"
 import { currentExecutorKey, type Executor } from "../contract/executor.js"
@@ -13,7 +15,7 @@ import type { Cascade } from "./cascade.js"
 import { currentOf, notedFork } from "./currentScope.js"
 import { isInterrupted } from "./fork.js"
 import { extend, extendOnce, rebaseLocal } from "./policyChain.js"
-import { type Current, type CurrentInside, Scope } from "./scope.js"
+import { type Current, type CurrentInside, findScope, Scope } from "./scope.js"
 
 /** @internal */
 export interface OpenOptions {
@@ -122,6 +124,27 @@ export const openBeside = (current: CurrentInside, context: Context.Context<neve
     planning,
     interruptible: true
   })
+}
+
+const warned = globalValue(Symbol.for("effect-airlock/ignoredExecutors"), () => new WeakSet<Executor>())
+
+/**
+ * Warns that the executor of a scope's options is ignored because the scope is inside another one. Once for each executor,
+ * because code opens the same scope again and again.
+ *
+ * @internal
+ */
+export const warnOfIgnoredExecutor = (scope: Scope, ignored: Executor): Effect.Effect<void> => {
+  const uses = (at: Scope): boolean => at.outer === undefined && at.options.executor === ignored
+  if (warned.has(ignored) || scope.planning || ignored === scope.executor || findScope(scope, uses) !== undefined) {
+    return Effect.void
+  }
+  warned.add(ignored)
+  return Effect.logWarning(
+    `Airlock ignores the executor "${ignored.name}" of the scope "${scope.name}", because the scope is inside another scope ` +
+      `or a transaction, whose executor "${scope.executor.name}" counts. Give the option to the outermost scope, or open an ` +
+      "independent scope"
+  )
 }
 
 // A Reference has a default value: only a provided one counts here.

@@ -35,7 +35,7 @@ export const insertRows = (scope: Scope, database: unknown, fiber: AnyFiber): Ef
     return Effect.void
   }
   const options = {
-    held: scope.outer !== undefined,
+    held: scope.outer !== undefined || scope.options.approve !== undefined,
     undecided: findScope(scope, ({ options }) => options.approve !== undefined) !== undefined
   }
   return Effect.flatMap(

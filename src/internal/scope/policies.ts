@@ -20,7 +20,7 @@ import * as Policy from "../../Policy.js"
 import { type DeadlineResult, runWithDeadline } from "../support/deadline.js"
 import { yieldToEventLoop } from "../support/yieldToEventLoop.js"
 import { setCurrent } from "./currentScope.js"
-import { makeFork } from "./fork.js"
+import { isInterrupted, makeFork } from "./fork.js"
 import { type IntentRecord, isInserted } from "./intentRecord.js"
 import { type Dropped, extend, links, type PolicyChain } from "./policyChain.js"
 import type { Current, Scope } from "./scope.js"
@@ -50,21 +50,25 @@ const inContextOf = <A, E>(effect: Effect.Effect<A, E, unknown>, { context }: Po
   Effect.provide(effect as Effect.Effect<A, E>, context)
 
 /**
- * Runs code that decides for a scope: it cannot enqueue, it has a deadline, and an interruption ends it.
+ * Runs code that decides for a scope: it cannot enqueue, it has a deadline, and an interruption ends it. An interruption that
+ * is pending before does not: a scope that asks although it was interrupted flushes all the same.
  *
  * @internal
  */
 export const runDeciding = <A, E>(
   self: Effect.Effect<A, E>,
   what: string,
+  { interruptible }: Scope,
   limit: Scope["limits"]["policyTimeout"]
 ): Effect.Effect<DeadlineResult<A, E>> =>
-  runWithDeadline(Effect.interruptible(self), {
-    what,
-    limit,
-    update: setCurrent(insidePolicy),
-    onInterrupt: "abandon"
-  })
+  Effect.withFiberRuntime((fiber) =>
+    runWithDeadline(Effect.interruptible(self), {
+      what,
+      limit,
+      update: setCurrent(insidePolicy),
+      ...(interruptible && !isInterrupted(fiber) && { onInterrupt: "abandon" })
+    })
+  )
 
 /** Runs `onEnqueue` of every policy in force. A failure refuses the intent. @internal */
 export const evaluateOnEnqueue = (
@@ -83,7 +87,7 @@ export const evaluateOnEnqueue = (
     }
   })
   return Effect.flatMap(
-    runDeciding(evaluated, "A policy", scope.limits.policyTimeout),
+    runDeciding(evaluated, "A policy", scope, scope.limits.policyTimeout),
     ({ exit, timeout }): Effect.Effect<void, PolicyViolation | SettleTimeoutError> =>
       timeout !== undefined ? Effect.fail(timeout) : exit ?? Effect.interrupt
   )
@@ -108,7 +112,7 @@ export const evaluate = (
     ? Effect.flatMap(
       Effect.zipRight(
         warnOfUnknownTasks(scope, intents),
-        runDeciding(evaluateAll(intents), "A policy", scope.limits.policyTimeout)
+        runDeciding(evaluateAll(intents), "A policy", scope, scope.limits.policyTimeout)
       ),
       (result) => answerOf("A policy", result)
     )

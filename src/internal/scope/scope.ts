@@ -51,6 +51,10 @@ export interface Settlement {
   readonly isLost: boolean
 }
 
+/** The options of a scope, and what holds for all scopes of the application. A plan shows all intents, so its own scope has none. */
+const optionsOf = ({ airlock, options, outer, planning }: ScopeFields): ScopeOptions =>
+  airlock.scope === undefined || (planning && outer === undefined) ? options : { ...airlock.scope, ...options }
+
 const ids = globalValue(Symbol.for("effect-airlock/scopeIds"), () => ({ last: 0 }))
 
 /** @internal */
@@ -112,7 +116,7 @@ export class Scope implements CurrentInside {
     this.policies = fields.policies
     this.outer = fields.outer
     this.context = fields.context
-    this.options = fields.options
+    this.options = optionsOf(fields)
     this.cascade = fields.cascade
     this.planning = fields.planning
     this.interruptible = fields.interruptible

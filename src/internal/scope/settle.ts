@@ -26,10 +26,10 @@ import type { Scope, Settlement } from "./scope.js"
  *
  * @internal
  */
-export const settle = (
+export const settle = <A>(
   scope: Scope,
-  exit: Exit.Exit<unknown, unknown>,
-  options: SettleOptions = {}
+  exit: Exit.Exit<A, unknown>,
+  options: SettleOptions<A> = {}
 ): Effect.Effect<Settlement> =>
   Effect.withFiberRuntime((fiber) => {
     if (scope.state !== "open") {
@@ -133,13 +133,13 @@ const closeExecutor = ({ airlock, executor, limits, outer }: Scope): Effect.Effe
  *
  * @internal
  */
-export const failureOf = (
+export const failureOf = <A>(
   scope: Scope,
-  exit: Exit.Exit<unknown, unknown>,
+  exit: Exit.Exit<A, unknown>,
   { defect, failures }: Settlement
-): Exit.Exit<void, FlushError> =>
+): Exit.Exit<void, FlushError<A>> =>
   failures.length > 0
-    ? Exit.fail(withCallersStack(new FlushError({ scope: scope.name, failures, exit })))
+    ? Exit.fail(withCallersStack(new FlushError<A>({ scope: scope.name, failures, exit })))
     : Cause.isEmpty(defect)
     ? Exit.void
     : Exit.failCause(defect)
@@ -154,7 +154,7 @@ export const exitOf = <A, E>(
   scope: Scope,
   exit: Exit.Exit<A, E>,
   settlement: Settlement
-): Exit.Exit<A, E | FlushError> => {
+): Exit.Exit<A, E | FlushError<A>> => {
   const flush = failureOf(scope, exit, settlement)
   return Exit.isSuccess(flush)
     ? exit

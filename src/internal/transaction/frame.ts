@@ -25,7 +25,7 @@ import {
 } from "../../AirlockError.js"
 import { type AirlockScope, withoutMarker } from "../../AirlockScope.js"
 import type { AirlockService } from "../contract/airlock.js"
-import type { ScopeOptions } from "../contract/scope.js"
+import type { ScopeBehavior, ScopeOptions } from "../contract/scope.js"
 import { currentOf, exitInside } from "../scope/currentScope.js"
 import { type Frame, FrameKey } from "../scope/frame.js"
 import { openScope } from "../scope/open.js"
@@ -61,7 +61,7 @@ export interface FrameOptions {
 }
 
 /** @internal */
-export type TransactionError = SqlError | FlushError | CommitUnknownError
+export type TransactionError<A> = SqlError | FlushError<A> | CommitUnknownError
 
 /**
  * Concurrent savepoints of one transaction run one after the other, because two that overlap would undo each other's work. A
@@ -99,7 +99,7 @@ export const inFrame = <A, E, R>(
   database: Database,
   self: Effect.Effect<A, E, R>,
   options: FrameOptions
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope>> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope>> =>
   Effect.withFiberRuntime((fiber) => {
     const transaction = transactionIn(fiber.currentContext)
     if (transaction === undefined) {
@@ -129,13 +129,16 @@ const inTransaction = <A, E, R>(
   database: Database,
   self: Effect.Effect<A, E, R>,
   { scope, typed }: FrameOptions
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope>> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope>> =>
   Effect.uninterruptibleMask((restore) => {
     let frame: SqlFrame | undefined
     const body = (fiber: AnyFiber, span: Tracer.Span, raw: Connection) => {
       const { airlock, client, driver } = database
       const connection = new WatchedConnection(raw, driver, client.reserve)
-      const opened = new SqlFrame(openScope(fiber, { airlock, options: { name: "transaction", ...scope } }), connection)
+      const opened = new SqlFrame(
+        openScope(fiber, { airlock, options: { name: "transaction", ...behaviorIn(airlock), ...scope } }),
+        connection
+      )
       frame = opened
       return Effect.flatMap(exitOfBody(restore(self), fiber, span, opened), (exit) => {
         connection.ended = true
@@ -154,6 +157,11 @@ const inTransaction = <A, E, R>(
             ? settled
             : Effect.zipRight(runRollbackHooks(frame!.rollbackHooks, database.airlock), settled)))
   })
+
+/** The database decides whether a transaction succeeds, and nothing passes it before. The application can only approve. */
+const behaviorIn = ({ scope }: AirlockService): ScopeBehavior | undefined => scope && databaseDecides
+
+const databaseDecides: ScopeBehavior = { shouldFlush: Exit.isSuccess, beforeDescendantFlushes: () => [] }
 
 /** Reserves a connection until `use` ends. Unlike with `Effect.scoped`, `use` does not find the Scope in its context. */
 const withReserved = <A, E, R>(
@@ -206,7 +214,7 @@ const settleTransaction = <A, E>(
   { scope }: SqlFrame,
   exit: Exit.Exit<A, E>,
   typed: boolean
-): Effect.Effect<Exit.Exit<A, E | FlushError>> => {
+): Effect.Effect<Exit.Exit<A, E | FlushError<A>>> => {
   if (settleEmpty(scope, Exit.isSuccess(exit)) !== undefined) {
     return Effect.succeed(exit)
   }
@@ -224,14 +232,14 @@ const inSavepoint = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   { scope: scopeOptions, typed }: FrameOptions,
   parent: SqlFrame
-): Effect.Effect<A, E | TransactionError, Exclude<R, AirlockScope>> =>
+): Effect.Effect<A, E | TransactionError<A>, Exclude<R, AirlockScope>> =>
   Effect.uninterruptibleMask((restore) => {
     const { connection } = parent
     // Effect names savepoints by their depth.
     const name = `effect_sql_${parent.depth + 1}`
     const body = (fiber: AnyFiber, span: Tracer.Span) => {
       const seen = parent.seen && isInside(currentOf(fiber)?.scope, parent.scope)
-      const options = { name: "savepoint", ...scopeOptions }
+      const options = { name: "savepoint", ...behaviorIn(database.airlock), ...scopeOptions }
       const frame = new SqlFrame(openScope(fiber, { airlock: database.airlock, options }), connection, parent, seen)
       parent.savepoint = frame
       return Effect.flatMap(exitOfBody(restore(self), fiber, span, frame), (exit) => {
@@ -275,7 +283,7 @@ const settleSavepoint = <A, E>(
   name: string,
   exit: Exit.Exit<A, E>,
   typed: boolean
-): Effect.Effect<A, E | FlushError> =>
+): Effect.Effect<A, E | FlushError<A>> =>
   Effect.flatMap(settle(frame.scope, exit, { byExitAlone: true }), (settlement) => {
     const flush = failureOf(frame.scope, exit, settlement)
     const settled = typed || Exit.isSuccess(flush)
