@@ -16,7 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
-import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
+import { type FlushError, NotDurableError, type PolicyFailedError, type SettleTimeoutError } from "./AirlockError.js"
 import {
   type AirlockScope,
   type Exact,
@@ -40,6 +40,8 @@ import { preview, viewOf } from "./internal/scope/plan.js"
 import { extend } from "./internal/scope/policyChain.js"
 import type { Scope } from "./internal/scope/scope.js"
 import { exitOf, failureOf, settle } from "./internal/scope/settle.js"
+import { registerAirlock } from "./internal/scope/wiring.js"
+import { withCallersStack } from "./internal/support/callSite.js"
 import { missingInternals } from "./internal/support/effectInternals.js"
 import { withScopeSpan } from "./internal/telemetry/spans.js"
 import type { Plan } from "./Plan.js"
@@ -111,6 +113,7 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
       }
       // An application with closures alone has no handler's Layer that would let the executors finish.
       yield* Effect.addFinalizer(() => handlers.close)
+      yield* registerAirlock(service)
       return service
     })
   )
@@ -136,6 +139,40 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
  * @category layers
  */
 export const AirlockLive: Layer.Layer<Airlock> = layer()
+
+/**
+ * Fails at the start of the application if its executor is not durable, with a `NotDurableError`. Merge it with the
+ * application's other Layers.
+ *
+ * It cannot tell for an executor that decides for each intent, such as `Executor.route`: that one passes, as do the
+ * executors of `AirlockTest`.
+ *
+ * @example
+ * ```ts
+ * import type { SqlClient } from "@effect/sql"
+ * import { Layer } from "effect"
+ * import { Airlock } from "effect-airlock"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * declare const Server: Layer.Layer<never, never, Airlock.Airlock>
+ * declare const DatabaseLive: Layer.Layer<SqlClient.SqlClient>
+ *
+ * const Main = Layer.mergeAll(Server, Airlock.requireDurable).pipe(
+ *   Layer.provide(Outbox.live()),
+ *   Layer.provide(DatabaseLive)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const requireDurable: Layer.Layer<never, NotDurableError, Airlock> = Layer.effectDiscard(
+  Effect.flatMap(
+    Airlock,
+    ({ executor: { durable, name } }) =>
+      durable === false ? Effect.fail(withCallersStack(new NotDurableError({ executor: name }))) : Effect.void
+  )
+)
 
 /**
  * The options of {@link layerConfig}, in addition to the configuration that it reads.

@@ -296,12 +296,36 @@ export class DuplicateTaskError extends Schema.TaggedError<DuplicateTaskError>("
  */
 export class UnknownTaskError extends Schema.TaggedError<UnknownTaskError>("effect-airlock/UnknownTaskError")(
   "UnknownTaskError",
-  { task: Schema.String, known: Schema.Array(Schema.String) }
+  {
+    task: Schema.String,
+    known: Schema.Array(Schema.String),
+    /** The executor of another Airlock in this process, which has a handler for the task. */
+    elsewhere: Schema.optionalWith(Schema.String, { exact: true })
+  }
 ) {
   override get message(): string {
     const known = this.known.length === 0 ? "none" : this.known.join(", ")
     return `No handler is registered for the task "${this.task}" (registered: ${known}). ` +
-      "Provide the Layer that task.toLayer(handler) returns."
+      (this.elsewhere === undefined
+        ? "Provide the Layer that task.toLayer(handler) returns."
+        : `Another Airlock of this process, with the executor "${this.elsewhere}", has a handler for it. ` +
+          "Provide one Airlock, the same Layer, to the handlers and to the scopes.")
+  }
+}
+
+/**
+ * `Airlock.requireDurable` found an executor that runs handlers in this process and stores no intents.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotDurableError extends Schema.TaggedError<NotDurableError>("effect-airlock/NotDurableError")(
+  "NotDurableError",
+  { executor: Schema.String }
+) {
+  override get message(): string {
+    return `The Airlock of this application has the executor "${this.executor}", which stores no intents: they are lost if ` +
+      "this process dies. Provide Outbox.live(), or another durable executor, in place of AirlockLive."
   }
 }
 

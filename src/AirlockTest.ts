@@ -20,6 +20,7 @@ import { currentOf, exitInside } from "./internal/scope/currentScope.js"
 import { recordOf } from "./internal/scope/intentRecord.js"
 import { openRoot } from "./internal/scope/open.js"
 import { settle } from "./internal/scope/settle.js"
+import { testExecutor } from "./internal/scope/wiring.js"
 import { makeId } from "./internal/support/id.js"
 import type * as Task from "./Task.js"
 
@@ -35,11 +36,14 @@ const recording = (options: Airlock.AirlockOptions | undefined, executor: Execut
   Layer.unwrapEffect(Effect.map(Recorded, (recorded) =>
     Airlock.layer({
       ...options,
-      executor: withDispatch({ ...executor, name: "AirlockTest" }, (dispatch) => (intents, handlers) =>
-        Effect.suspend(() => {
-          recorded.push(...intents)
-          return dispatch(intents, handlers)
-        }))
+      executor: withDispatch(
+        { ...executor, name: testExecutor, durable: undefined },
+        (dispatch) => (intents, handlers) =>
+          Effect.suspend(() => {
+            recorded.push(...intents)
+            return dispatch(intents, handlers)
+          })
+      )
     }))).pipe(Layer.provideMerge(Layer.sync(Recorded, () => [])))
 
 /**

@@ -226,6 +226,13 @@ const misuses: ReadonlyArray<Misuse> = [
     program: Effect.fail(
       withCallersStack(new AirlockError.CommitUnknownError({ cause: new Error("the connection was closed") }))
     )
+  },
+  {
+    name: "NotDurableError",
+    what:
+      "`Airlock.requireDurable` fails the start of an application whose Airlock has an executor that is not durable.",
+    code: "Airlock.requireDurable.pipe(Layer.provide(AirlockLive))",
+    program: Effect.scoped(Layer.build(Airlock.requireDurable.pipe(Layer.provide(AirlockLive))))
   }
 ]
 
@@ -251,8 +258,10 @@ it.effect("docs/errors.md shows each error as a user would see it", () =>
       }))
     const page =
       `# Errors\n\nThis page shows the errors of Airlock, with an example and the message of each. Most of them are defects, ` +
-      `because no caller\ncould act on them: change the program. \`FlushError\` and \`CommitUnknownError\`, at the end, are ` +
-      `typed. \`test/docs/errors.test.ts\`\nprints this page.\n\n${sections.join("\n")}`
+      `because no caller\ncould act on them: change the program. The last three are typed: \`FlushError\`, ` +
+      `\`CommitUnknownError\` and \`NotDurableError\`.\n\`test/docs/errors.test.ts\` prints this page.\n\n${
+        sections.join("\n")
+      }`
     yield* Effect.promise(() =>
       expect(page).toMatchFileSnapshot("../../docs/errors.md")
     )

@@ -53,6 +53,43 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/wiring.ts", [
+    {
+      breaks: "durability: an outbox that no Airlock uses is not reported",
+      symbol: "reportUnusedOutboxes",
+      replace: "const unused = [...wiring.unusedOutboxes]",
+      by: "const unused: Array<WiredOutbox> = []",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: a route counts as an executor that uses no outbox",
+      symbol: "mayUse",
+      replace: "executor.durable === undefined",
+      by: "false",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: two Airlocks whose executors differ are not reported",
+      symbol: "registerAirlock",
+      replace: "differ(executor, other)",
+      by: "false",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: an Airlock whose Layer has closed still counts",
+      symbol: "registerAirlock",
+      replace: "wiring.airlocks.delete(airlock)",
+      by: "undefined",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: the Airlocks of AirlockTest count",
+      symbol: "differ",
+      replace: "other.name !== testExecutor",
+      by: "true",
+      tests: ["test/outbox/wiring.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/open.ts", [
     {
       breaks: "I4: an inner scope loses its policy when its intents are captured",

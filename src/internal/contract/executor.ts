@@ -134,6 +134,11 @@ export interface Executor extends Pipeable {
   readonly name: string
   /** The options that it was made with, shown by `Airlock.configuration`. */
   readonly options?: Readonly<Record<string, unknown>>
+  /**
+   * Whether it stores every intent outside of this process (`true`), or none (`false`). Absent if that depends on the intent,
+   * as for `Executor.route`, or if it is not known.
+   */
+  readonly durable?: boolean | undefined
   /** Whether it stores an intent outside of this process. A durable executor takes no closures. */
   readonly isDurable: (intent: Intent) => boolean
   /**

@@ -39,7 +39,7 @@ export const background = (
   }
   const options = { executor: executor.name, ...executor.options, batches: concurrency ?? "unlimited", capacity }
   const dispatch = dispatchLater(executor, capacity, concurrency ?? Infinity)
-  return { ...inThisProcess("background", options, dispatch), isDurable: executor.isDurable }
+  return { ...inThisProcess("background", options, dispatch), durable: executor.durable, isDurable: executor.isDurable }
 }
 
 const dispatchLater = (executor: Executor, capacity: number, concurrency: number): Executor["dispatch"] => {

@@ -25,7 +25,7 @@ export const inThisProcess = (
   name: string,
   options: Readonly<Record<string, unknown>>,
   dispatch: Executor["dispatch"]
-): Executor => fromFields({ name, options, isDurable: () => false, dispatch })
+): Executor => fromFields({ name, options, durable: false, isDurable: () => false, dispatch })
 
 /** @internal */
 export const inProcess = (options?: RunOptions): Executor =>
@@ -46,6 +46,7 @@ export const make = ({ dispatch, durable, name }: {
 }): Executor =>
   fromFields({
     name,
+    durable: durable === true,
     isDurable: () => durable === true,
     dispatch: (intents, handlers) => Effect.interruptible(dispatch(intents, handlers))
   })

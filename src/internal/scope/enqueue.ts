@@ -37,6 +37,7 @@ import { issuesOfOptions, noOptions } from "./options.js"
 import { evaluateOnEnqueue, insidePolicy } from "./policies.js"
 import type { Scope } from "./scope.js"
 import { transactionIn } from "./transactionTag.js"
+import { reportUnusedOutboxes, unusedOutboxes } from "./wiring.js"
 
 /** One call of `Airlock.enqueue`. */
 interface EnqueueCall {
@@ -162,6 +163,9 @@ const accept = (scope: Scope, intent: IntentRecord, request: EnqueueCall, fiber:
   buffer.push(intent)
   if (intent.span !== undefined) {
     addEnqueueEvent(fiber, intent, scope)
+  }
+  if (unusedOutboxes.size > 0) {
+    return Effect.as(reportUnusedOutboxes(executor), intent.id)
   }
   return (buffer.length & 0x3ff) === 0 ? Effect.as(yieldToEventLoop, intent.id) : Effect.succeed(intent.id)
 }
