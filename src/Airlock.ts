@@ -29,7 +29,7 @@ import {
 import { CurrentExecutor, type Executor } from "./Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
 import { type ConfigOptions, type Configuration, configurationOf, read } from "./internal/config/configuration.js"
-import { Airlock, type AirlockService } from "./internal/contract/airlock.js"
+import { Airlock, type AirlockService, type UnsupportedOptions } from "./internal/contract/airlock.js"
 import { defaultLimits, resolveLimits } from "./internal/contract/limits.js"
 import { HandlerRegistry } from "./internal/handler/registry.js"
 import { currentOf, enter, exitEntered, exitInside, locally } from "./internal/scope/currentScope.js"
@@ -48,7 +48,7 @@ import type { Plan } from "./Plan.js"
 import { all, allowAll, CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
 
-export { Airlock, type AirlockService, type Configuration }
+export { Airlock, type AirlockService, type Configuration, type UnsupportedOptions }
 
 /**
  * The settings for all scopes of an application. Policy and executor can be provided as services instead (`Policy.layer`,
@@ -67,6 +67,12 @@ export interface AirlockOptions extends Limits {
    * error log names the handlers and intents that are left. Default: 30 seconds.
    */
   readonly shutdownTimeout?: Duration.DurationInput
+  /**
+   * What becomes of an enqueue with an option that its executor cannot carry out, such as a `delay` with
+   * `Executor.inProcess()`. `refuse`: it is a defect (`UnsupportedOptionError`). `ignore`: the intent runs as if it had no such
+   * option, and a warning is logged, once for each executor and option. Default: `refuse`.
+   */
+  readonly unsupportedOptions?: UnsupportedOptions
 }
 
 /**
@@ -108,6 +114,7 @@ export const layer = (options: AirlockOptions = {}): Layer.Layer<Airlock> =>
           : all(options.policy, policy),
         executor: options.executor ?? (yield* CurrentExecutor),
         shutdownTimeout: Duration.decode(options.shutdownTimeout ?? "30 seconds"),
+        unsupportedOptions: options.unsupportedOptions ?? "refuse",
         handlers,
         register: (definition) => handlers.register(definition)
       }
@@ -268,6 +275,7 @@ export const configuration: Effect.Effect<Configuration, never, Airlock> = Effec
  * - `NoScopeError`, `ScopeClosedError`: there is no scope, or it has settled.
  * - `InvalidPayloadError`, `PayloadTooLargeError`: the payload does not match its Schema, or exceeds `maxPayloadBytes`.
  * - `PolicyViolation`, `PolicyEnqueueError`: a policy refuses the intent, or a policy enqueues it.
+ * - `UnsupportedOptionError`: the executor cannot carry out one of the options.
  * - `BufferFullError`, `CascadeTooDeepError`: the enqueue exceeds `maxIntents` or `maxCascade`.
  * - `UnseenTransactionError`: the scope does not know the SQL transaction around the enqueue.
  *

@@ -273,6 +273,30 @@ export class NotSerializableError
 }
 
 /**
+ * An intent was enqueued with options that the executor of its scope cannot carry out, such as a `delay` in this process. The
+ * intent was refused, because it would run as if it had no such option.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnsupportedOptionError
+  extends Schema.TaggedError<UnsupportedOptionError>("effect-airlock/UnsupportedOptionError")(
+    "UnsupportedOptionError",
+    { task: Schema.String, options: Schema.Array(Schema.String), executor: Schema.String, site }
+  )
+{
+  override get message(): string {
+    const waits = this.options.some((option) => option === "delay" || option === "runAt")
+    return `"${this.task}" was enqueued with ${this.options.map((option) => `"${option}"`).join(" and ")}, which the ` +
+      `executor "${this.executor}" cannot carry out${
+        at(this.site)
+      }. Remove the option, or use an executor that carries it ` +
+      `out: Outbox.live()${waits ? ", or Executor.background() for a delay in this process" : ""}. ` +
+      "Airlock.layer({ unsupportedOptions: \"ignore\" }) runs such intents as if they had no such option."
+  }
+}
+
+/**
  * Two handlers were provided for one task name in the same Airlock.
  *
  * @since 0.1.0

@@ -15,7 +15,7 @@ import { DispatchError } from "./AirlockError.js"
 import { type AirlockScope, withoutMarker } from "./AirlockScope.js"
 import * as Executor from "./Executor.js"
 import type { Intent } from "./Intent.js"
-import { withDispatch } from "./internal/executor/make.js"
+import { allCapabilities, withDispatch } from "./internal/executor/make.js"
 import { currentOf, exitInside } from "./internal/scope/currentScope.js"
 import { recordOf } from "./internal/scope/intentRecord.js"
 import { openRoot } from "./internal/scope/open.js"
@@ -37,7 +37,12 @@ const recording = (options: Airlock.AirlockOptions | undefined, executor: Execut
     Airlock.layer({
       ...options,
       executor: withDispatch(
-        { ...executor, name: testExecutor, durable: undefined },
+        {
+          ...executor,
+          name: testExecutor,
+          durable: undefined,
+          capabilities: allCapabilities
+        },
         (dispatch) => (intents, handlers) =>
           Effect.suspend(() => {
             recorded.push(...intents)
@@ -47,7 +52,7 @@ const recording = (options: Airlock.AirlockOptions | undefined, executor: Execut
     }))).pipe(Layer.provideMerge(Layer.sync(Recorded, () => [])))
 
 /**
- * An `Airlock` that records the intents that leave and runs no handlers.
+ * An `Airlock` that records the intents that leave and runs no handlers. It accepts all options of an enqueue.
  *
  * @example
  * ```ts
@@ -74,7 +79,7 @@ export const layer = (options?: Omit<Airlock.AirlockOptions, "executor">): Layer
 
 /**
  * An `Airlock` that records the intents that leave and dispatches them to `options.executor`. Default:
- * `Executor.inProcess()`, which runs their handlers.
+ * `Executor.inProcess()`, which runs their handlers. It accepts all options of an enqueue, and waits for no `delay`.
  *
  * @example
  * ```ts
@@ -307,7 +312,11 @@ export const failsAt = (n: number, executor: Executor.Executor = Executor.inProc
  * @since 0.1.0
  * @category constructors
  */
-export const hangs: Executor.Executor = Executor.make({ name: "hangs", dispatch: () => Effect.never })
+export const hangs: Executor.Executor = Executor.make({
+  name: "hangs",
+  capabilities: allCapabilities,
+  dispatch: () => Effect.never
+})
 
 /**
  * An executor that dies with an error.
@@ -324,6 +333,7 @@ export const hangs: Executor.Executor = Executor.make({ name: "hangs", dispatch:
  */
 export const dies: Executor.Executor = Executor.make({
   name: "dies",
+  capabilities: allCapabilities,
   dispatch: () => Effect.die(new Error("AirlockTest.dies always dies"))
 })
 

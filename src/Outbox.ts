@@ -18,6 +18,7 @@ import * as Core from "./Airlock.js"
 import { CurrentExecutor, make, type RunOptions } from "./Executor.js"
 import type { Intent } from "./Intent.js"
 import { Airlock } from "./internal/contract/airlock.js"
+import { allCapabilities } from "./internal/executor/make.js"
 import { makeExecutor } from "./internal/outbox/executor.js"
 import { intentOf } from "./internal/outbox/intentRow.js"
 import { listen, notify } from "./internal/outbox/notifier.js"
@@ -146,7 +147,7 @@ export const layer = (
       const executor = yield* makeExecutor(settings)
       yield* registerOutbox({ table, isDurable: executor.isDurable })
       return {
-        ...make({ name: "outbox", durable: true, dispatch: executor.dispatch }),
+        ...make({ name: "outbox", durable: true, capabilities: allCapabilities, dispatch: executor.dispatch }),
         ...executor,
         options: { table, heldTimeout: Duration.format(settings.heldTimeout), onExpiry }
       }

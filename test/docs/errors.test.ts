@@ -132,6 +132,16 @@ const misuses: ReadonlyArray<Misuse> = [
     )
   },
   {
+    name: "UnsupportedOptionError",
+    what:
+      "Code enqueues with an option that the executor cannot carry out. [Executors](executors.md#options-of-an-enqueue) has a table.",
+    code: "Airlock.enqueue(SendReceipt, order, { delay: \"1 hour\" }).pipe(Airlock.scoped)",
+    program: Effect.suspend(() => Airlock.enqueue(SendReceipt, order, { delay: "1 hour" })).pipe(
+      Airlock.scoped,
+      Effect.provide(handled)
+    )
+  },
+  {
     name: "UnseenTransactionError",
     what:
       "Code enqueues inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate. Or it enqueues " +

@@ -53,6 +53,15 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/options.ts", [
+    {
+      breaks: "capabilities: an option that the executor cannot carry out is accepted",
+      symbol: "unsupportedOptions",
+      replace: "capabilities.includes(option)",
+      by: "true",
+      tests: ["test/executor/capabilities.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/wiring.ts", [
     {
       breaks: "durability: an outbox that no Airlock uses is not reported",

@@ -11,6 +11,15 @@ import type { ResolvedLimits } from "./limits.js"
 import type { HandlerDefinition } from "./task.js"
 
 /**
+ * What becomes of an enqueue with an option that its executor cannot carry out. `refuse`: it is a defect
+ * (`UnsupportedOptionError`). `ignore`: the intent runs as if it had no such option, and that is logged once as a warning.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export type UnsupportedOptions = "refuse" | "ignore"
+
+/**
  * The settings for all scopes of an application, and the handlers of its tasks. `Airlock.layer` builds it from
  * `AirlockOptions`.
  *
@@ -21,6 +30,7 @@ export interface AirlockService extends ResolvedLimits {
   readonly policy: Policy
   readonly executor: Executor
   readonly shutdownTimeout: Duration.Duration
+  readonly unsupportedOptions: UnsupportedOptions
   /** The handlers of the application's tasks, for executors and workers that run them. */
   readonly handlers: Handlers
   /** Registers a handler until the `Scope` closes. @internal */

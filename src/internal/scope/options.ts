@@ -1,19 +1,43 @@
 /**
- * Checks the options of an enqueue for a durable executor, which stores them.
+ * Checks the options of an enqueue: whether the executor carries them out, and whether their values are valid.
  *
  * @internal
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { EnqueueOptions } from "../../Intent.js"
+import type { Capability } from "../contract/executor.js"
 
 /** @internal */
 export const noOptions: EnqueueOptions = {}
 
-/** `options.delay: expected a finite duration`, one line for each wrong option. @internal */
-export const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> => {
-  if (options === noOptions) {
-    return []
+/** The options that are no part of the capabilities of an executor. @internal */
+export const unsupportedOptions = (
+  options: EnqueueOptions,
+  capabilities: ReadonlyArray<Capability>
+): ReadonlyArray<Capability> => {
+  let unsupported: Array<Capability> | undefined
+  for (const name in options) {
+    // An unknown name is an option of a later version, or no option at all. No executor carries it out.
+    const option = name as Capability | "origin"
+    if (option !== "origin" && options[option] !== undefined && !capabilities.includes(option)) {
+      unsupported = [...unsupported ?? [], option]
+    }
+  }
+  return unsupported ?? none
+}
+
+const none: ReadonlyArray<Capability> = []
+
+/**
+ * `options.delay: expected a finite duration`, one line for each wrong option. An executor in this process waits for times, and
+ * stores nothing.
+ *
+ * @internal
+ */
+export const issuesOfOptions = (options: EnqueueOptions, isStored: boolean): ReadonlyArray<string> => {
+  if (options === noOptions || (!isStored && options.delay === undefined && options.runAt === undefined)) {
+    return none
   }
   const { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt } = options
   const issues: Array<string> = []
@@ -23,6 +47,9 @@ export const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> 
     runAt === undefined || (runAt instanceof Date && !Number.isNaN(runAt.getTime())),
     "runAt: expected a valid Date"
   )
+  if (!isStored) {
+    return issues
+  }
   expect(priority === undefined || Number.isSafeInteger(priority), "priority: expected a whole number")
   expect(
     maxAttempts === undefined || (Number.isSafeInteger(maxAttempts) && maxAttempts > 0),
