@@ -103,8 +103,8 @@ export class BufferFullError extends Schema.TaggedError<BufferFullError>("effect
 }
 
 /**
- * The payload of an intent does not match the Schema of its task or cannot be encoded, or the options of the enqueue are
- * not valid. The message names each place and what was expected there. It shows no values.
+ * The payload of an intent does not match the Schema of its task, cannot be encoded, or would not survive JSON on its way
+ * through a durable executor, or the options of the enqueue are not valid. The message names each place and what was expected there. It shows no values.
  *
  * @since 0.1.0
  * @category errors

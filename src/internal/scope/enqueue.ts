@@ -159,7 +159,7 @@ const accept = (scope: Scope, intent: IntentRecord, request: EnqueueCall, fiber:
   }
   if (isDurable || (limits.maxPayloadBytes !== Infinity && closure === undefined)) {
     // A durable executor stores the payload as it is now. It may change later, and only here can an error reach the caller.
-    const encoded = request.encoded ?? encodeOrIssues(task, payload)
+    const encoded = request.encoded ?? encodeOrIssues(task, payload, isDurable)
     if (typeof encoded !== "string") {
       return misuse(new InvalidPayloadError({ ...at(task, site), issues: encoded }))
     }
@@ -246,7 +246,7 @@ const preflightOf = (task: AnyTask, payload: unknown, options: EnqueueOptions): 
   if (transactional === undefined) {
     return passed
   }
-  const encoded = encodeOrIssues(task, payload)
+  const encoded = encodeOrIssues(task, payload, true)
   return typeof encoded === "string" ? { encoded } : undefined
 }
 
