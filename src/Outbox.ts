@@ -138,6 +138,7 @@ export const layer = (
       const client = yield* SqlClient
       yield* schema.checkSchema(client, table)
       const settings = {
+        table,
         store: makeStore(client, table),
         client,
         heldTimeout: Duration.decode(heldTimeout),

@@ -62,6 +62,15 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/executor/capabilities.test.ts"]
     }
   ]),
+  ...inFile("src/internal/scope/outboxRows.ts", [
+    {
+      breaks: "durability: an outbox on another client than the transaction is not reported",
+      symbol: "insertRows",
+      replace: "foreign ??= intent",
+      by: "",
+      tests: ["test/outbox/foreignClient.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/scope/wiring.ts", [
     {
       breaks: "durability: an outbox that no Airlock uses is not reported",

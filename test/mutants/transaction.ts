@@ -4,6 +4,13 @@ import { inFile, type Mutant } from "./mutant.js"
 export const transaction: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/transaction/frame.ts", [
     {
+      breaks: "outbox: the insert of its rows hides the statement that failed before",
+      symbol: "insertIn",
+      replace: "firstFailure !== undefined && isRefusedAfterFailure(error)",
+      by: "false",
+      tests: ["test/outbox/insertErrors.test.ts"]
+    },
+    {
       breaks: "I7: a transaction that was rolled back dispatches",
       symbol: "settleTransaction",
       replace: "{ byExitAlone: true }",
