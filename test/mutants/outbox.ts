@@ -5,7 +5,7 @@ export const outbox: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/scope/outboxRows.ts", [
     {
       breaks: "outbox: a row is ready at once though a scope around may still discard it",
-      symbol: "insertRows",
+      symbol: "insertInto",
       replace: "held: scope.outer !== undefined",
       by: "held: false",
       tests: ["test/outbox/suite.test.ts"]
