@@ -7,7 +7,7 @@ export const support: ReadonlyArray<Mutant> = [
       breaks: "payload: any number counts as one that JSON keeps",
       symbol: "isSafe",
       replace: "finite.has(ast.annotations[AST.SchemaIdAnnotationId])",
-      by: "true",
+      by: "finite.size > 0",
       tests: ["test/outbox/payloads.test.ts"]
     },
     {

@@ -213,3 +213,15 @@ export interface Transactional {
 /** The options of an enqueue that an executor carries out for an intent. @internal */
 export const capabilitiesOf = ({ capabilities }: Executor, intent: Intent): ReadonlyArray<Capability> =>
   typeof capabilities === "function" ? capabilities(intent) : capabilities
+
+/** @internal */
+export const allCapabilities: ReadonlyArray<Capability> = [
+  "delay",
+  "runAt",
+  "queue",
+  "priority",
+  "dedupeKey",
+  "orderingKey",
+  "maxAttempts",
+  "native"
+]

@@ -20,18 +20,6 @@ const Proto = {
 /** Adds the members that all executors share. @internal */
 export const fromFields = (fields: Omit<Executor, typeof TypeId | "pipe">): Executor => ({ ...Proto, ...fields })
 
-/** @internal */
-export const allCapabilities: ReadonlyArray<Capability> = [
-  "delay",
-  "runAt",
-  "queue",
-  "priority",
-  "dedupeKey",
-  "orderingKey",
-  "maxAttempts",
-  "native"
-]
-
 /** This process has one queue, and no engine with options of its own. */
 const capabilities: ReadonlyArray<Capability> = ["queue", "orderingKey", "maxAttempts", "native"]
 
