@@ -5,7 +5,6 @@
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import { AirlockLive } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import { spawn } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -27,9 +26,8 @@ const WorldLive = Layer.succeed(World, {
 })
 
 const shop = (filename: string, isDoomed: boolean) => {
-  const Kept = AirlockLive.pipe(
-    // After this time the relay releases what a dead process held. It is short to keep the example quick.
-    Layer.provide(Outbox.layer({ heldTimeout: "1 second" })),
+  // After this time the relay releases what a dead process held. It is short to keep the example quick.
+  const Kept = Outbox.live({ heldTimeout: "1 second" }).pipe(
     Layer.provide(Layer.effectDiscard(Outbox.migrate()))
   )
   const end = isDoomed ? Effect.sync(() => process.kill(process.pid, "SIGKILL")) : Effect.void

@@ -19,7 +19,7 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
+import { type FlushError, NotDurableError, type PolicyFailedError, type SettleTimeoutError } from "./AirlockError.js"
 import {
   type AirlockScope,
   type Exact,
@@ -36,7 +36,7 @@ import {
 import { CurrentExecutor, type Executor } from "./Executor.js"
 import type { EnqueueOptions, Intent, IntentId } from "./Intent.js"
 import { type ConfigOptions, type Configuration, configurationOf, read } from "./internal/config/configuration.js"
-import { Airlock, type AirlockService } from "./internal/contract/airlock.js"
+import { Airlock, type AirlockService, type UnsupportedOptions } from "./internal/contract/airlock.js"
 import { defaultLimits, resolveLimits } from "./internal/contract/limits.js"
 import { HandlerRegistry } from "./internal/handler/registry.js"
 import { currentOf, enter, exitEntered, exitInside, locally } from "./internal/scope/currentScope.js"
@@ -48,13 +48,15 @@ import { extend } from "./internal/scope/policyChain.js"
 import type { Scope, Settlement } from "./internal/scope/scope.js"
 import { exitOf, failureOf, settle } from "./internal/scope/settle.js"
 import { streamInScope } from "./internal/scope/stream.js"
+import { registerAirlock } from "./internal/scope/wiring.js"
+import { withCallersStack } from "./internal/support/callSite.js"
 import { missingInternals } from "./internal/support/effectInternals.js"
 import { withScopeSpan } from "./internal/telemetry/spans.js"
 import type { Plan } from "./Plan.js"
 import { all, allowAll, CurrentPolicy, type Policy } from "./Policy.js"
 import type * as Task from "./Task.js"
 
-export { Airlock, type AirlockService, type Configuration }
+export { Airlock, type AirlockService, type Configuration, type UnsupportedOptions }
 
 /**
  * The settings for all scopes of an application. Policy and executor can be provided as services instead (`Policy.layer`,
@@ -80,6 +82,12 @@ export interface AirlockOptions<R = never> extends Limits {
    * error log names the handlers and intents that are left. Default: 30 seconds.
    */
   readonly shutdownTimeout?: Duration.DurationInput
+  /**
+   * What becomes of an enqueue with an option that its executor cannot carry out, such as a `delay` with
+   * `Executor.inProcess()`. `refuse`: it is a defect (`UnsupportedOptionError`). `ignore`: the intent runs as if it had no such
+   * option, and a warning is logged, once for each executor and option. Default: `refuse`.
+   */
+  readonly unsupportedOptions?: UnsupportedOptions
 }
 
 /**
@@ -122,11 +130,13 @@ export const layer = <R = never>(options: AirlockOptions<R> = {}): Layer.Layer<A
         executor: options.executor ?? (yield* CurrentExecutor),
         ...(options.scope !== undefined && { scope: provideBehavior(options.scope, yield* Effect.context<R>()) }),
         shutdownTimeout: Duration.decode(options.shutdownTimeout ?? "30 seconds"),
+        unsupportedOptions: options.unsupportedOptions ?? "refuse",
         handlers,
         register: (definition) => handlers.register(definition)
       }
       // An application with closures alone has no handler's Layer that would let the executors finish.
       yield* Effect.addFinalizer(() => handlers.close)
+      yield* registerAirlock(service)
       return service
     })
   )
@@ -164,6 +174,40 @@ const provideBehavior = <R>(
  * @category layers
  */
 export const AirlockLive: Layer.Layer<Airlock> = layer()
+
+/**
+ * Fails at the start of the application if its executor is not durable, with a `NotDurableError`. Merge it with the
+ * application's other Layers.
+ *
+ * It cannot tell for an executor that decides for each intent, such as `Executor.route`: that one passes, as do the
+ * executors of `AirlockTest`.
+ *
+ * @example
+ * ```ts
+ * import type { SqlClient } from "@effect/sql"
+ * import { Layer } from "effect"
+ * import { Airlock } from "effect-airlock"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * declare const Server: Layer.Layer<never, never, Airlock.Airlock>
+ * declare const DatabaseLive: Layer.Layer<SqlClient.SqlClient>
+ *
+ * const Main = Layer.mergeAll(Server, Airlock.requireDurable).pipe(
+ *   Layer.provide(Outbox.live()),
+ *   Layer.provide(DatabaseLive)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const requireDurable: Layer.Layer<never, NotDurableError, Airlock> = Layer.effectDiscard(
+  Effect.flatMap(
+    Airlock,
+    ({ executor: { durable, name } }) =>
+      durable === false ? Effect.fail(withCallersStack(new NotDurableError({ executor: name }))) : Effect.void
+  )
+)
 
 /**
  * The options of {@link layerConfig}, in addition to the configuration that it reads.
@@ -263,6 +307,7 @@ export const configuration: Effect.Effect<Configuration, never, Airlock> = Effec
  * - `NoScopeError`, `ScopeClosedError`: there is no scope, or it has settled.
  * - `InvalidPayloadError`, `PayloadTooLargeError`: the payload does not match its Schema, or exceeds `maxPayloadBytes`.
  * - `PolicyViolation`, `PolicyEnqueueError`: a policy refuses the intent, or a policy enqueues it.
+ * - `UnsupportedOptionError`: the executor cannot carry out one of the options.
  * - `BufferFullError`, `CascadeTooDeepError`: the enqueue exceeds `maxIntents` or `maxCascade`.
  * - `UnseenTransactionError`: the scope does not know the SQL transaction around the enqueue.
  *

@@ -104,8 +104,8 @@ export class BufferFullError extends Schema.TaggedError<BufferFullError>("effect
 }
 
 /**
- * The payload of an intent does not match the Schema of its task or cannot be encoded, or the options of the enqueue are
- * not valid. The message names each place and what was expected there. It shows no values.
+ * The payload of an intent does not match the Schema of its task, cannot be encoded, or would not survive JSON on its way
+ * through a durable executor, or the options of the enqueue are not valid. The message names each place and what was expected there. It shows no values.
  *
  * @since 0.1.0
  * @category errors
@@ -274,6 +274,30 @@ export class NotSerializableError
 }
 
 /**
+ * An intent was enqueued with options that the executor of its scope cannot carry out, such as a `delay` in this process. The
+ * intent was refused, because it would run as if it had no such option.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnsupportedOptionError
+  extends Schema.TaggedError<UnsupportedOptionError>("effect-airlock/UnsupportedOptionError")(
+    "UnsupportedOptionError",
+    { task: Schema.String, options: Schema.Array(Schema.String), executor: Schema.String, site }
+  )
+{
+  override get message(): string {
+    const waits = this.options.some((option) => option === "delay" || option === "runAt")
+    return `"${this.task}" was enqueued with ${this.options.map((option) => `"${option}"`).join(" and ")}, which the ` +
+      `executor "${this.executor}" cannot carry out${
+        at(this.site)
+      }. Remove the option, or use an executor that carries it ` +
+      `out: Outbox.live()${waits ? ", or Executor.background() for a delay in this process" : ""}. ` +
+      "Airlock.layer({ unsupportedOptions: \"ignore\" }) runs such intents as if they had no such option."
+  }
+}
+
+/**
  * Two handlers were provided for one task name in the same Airlock.
  *
  * @since 0.1.0
@@ -297,12 +321,36 @@ export class DuplicateTaskError extends Schema.TaggedError<DuplicateTaskError>("
  */
 export class UnknownTaskError extends Schema.TaggedError<UnknownTaskError>("effect-airlock/UnknownTaskError")(
   "UnknownTaskError",
-  { task: Schema.String, known: Schema.Array(Schema.String) }
+  {
+    task: Schema.String,
+    known: Schema.Array(Schema.String),
+    /** The executor of another Airlock in this process, which has a handler for the task. */
+    elsewhere: Schema.optionalWith(Schema.String, { exact: true })
+  }
 ) {
   override get message(): string {
     const known = this.known.length === 0 ? "none" : this.known.join(", ")
     return `No handler is registered for the task "${this.task}" (registered: ${known}). ` +
-      "Provide the Layer that task.toLayer(handler) returns."
+      (this.elsewhere === undefined
+        ? "Provide the Layer that task.toLayer(handler) returns."
+        : `Another Airlock of this process, with the executor "${this.elsewhere}", has a handler for it. ` +
+          "Provide one Airlock, the same Layer, to the handlers and to the scopes.")
+  }
+}
+
+/**
+ * `Airlock.requireDurable` found an executor that runs handlers in this process and stores no intents.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotDurableError extends Schema.TaggedError<NotDurableError>("effect-airlock/NotDurableError")(
+  "NotDurableError",
+  { executor: Schema.String }
+) {
+  override get message(): string {
+    return `The Airlock of this application has the executor "${this.executor}", which stores no intents: they are lost if ` +
+      "this process dies. Provide Outbox.live(), or another durable executor, in place of AirlockLive."
   }
 }
 

@@ -15,11 +15,13 @@ import { DispatchError } from "./AirlockError.js"
 import { type AirlockScope, withoutMarker } from "./AirlockScope.js"
 import * as Executor from "./Executor.js"
 import type { Intent } from "./Intent.js"
+import { allCapabilities } from "./internal/contract/executor.js"
 import { withDispatch } from "./internal/executor/make.js"
 import { currentOf, exitInside } from "./internal/scope/currentScope.js"
 import { recordOf } from "./internal/scope/intentRecord.js"
 import { openRoot } from "./internal/scope/open.js"
 import { settle } from "./internal/scope/settle.js"
+import { testExecutor } from "./internal/scope/wiring.js"
 import { makeId } from "./internal/support/id.js"
 import type * as Task from "./Task.js"
 
@@ -35,15 +37,23 @@ const recording = (options: Airlock.AirlockOptions | undefined, executor: Execut
   Layer.unwrapEffect(Effect.map(Recorded, (recorded) =>
     Airlock.layer({
       ...options,
-      executor: withDispatch({ ...executor, name: "AirlockTest" }, (dispatch) => (intents, handlers) =>
-        Effect.suspend(() => {
-          recorded.push(...intents)
-          return dispatch(intents, handlers)
-        }))
+      executor: withDispatch(
+        {
+          ...executor,
+          name: testExecutor,
+          durable: undefined,
+          capabilities: allCapabilities
+        },
+        (dispatch) => (intents, handlers) =>
+          Effect.suspend(() => {
+            recorded.push(...intents)
+            return dispatch(intents, handlers)
+          })
+      )
     }))).pipe(Layer.provideMerge(Layer.sync(Recorded, () => [])))
 
 /**
- * An `Airlock` that records the intents that leave and runs no handlers.
+ * An `Airlock` that records the intents that leave and runs no handlers. It accepts all options of an enqueue.
  *
  * @example
  * ```ts
@@ -70,7 +80,7 @@ export const layer = (options?: Omit<Airlock.AirlockOptions, "executor">): Layer
 
 /**
  * An `Airlock` that records the intents that leave and dispatches them to `options.executor`. Default:
- * `Executor.inProcess()`, which runs their handlers.
+ * `Executor.inProcess()`, which runs their handlers. It accepts all options of an enqueue, and waits for no `delay`.
  *
  * @example
  * ```ts
@@ -303,7 +313,11 @@ export const failsAt = (n: number, executor: Executor.Executor = Executor.inProc
  * @since 0.1.0
  * @category constructors
  */
-export const hangs: Executor.Executor = Executor.make({ name: "hangs", dispatch: () => Effect.never })
+export const hangs: Executor.Executor = Executor.make({
+  name: "hangs",
+  capabilities: allCapabilities,
+  dispatch: () => Effect.never
+})
 
 /**
  * An executor that dies with an error.
@@ -320,6 +334,7 @@ export const hangs: Executor.Executor = Executor.make({ name: "hangs", dispatch:
  */
 export const dies: Executor.Executor = Executor.make({
   name: "dies",
+  capabilities: allCapabilities,
   dispatch: () => Effect.die(new Error("AirlockTest.dies always dies"))
 })
 

@@ -30,6 +30,7 @@ import * as internalRoute from "./internal/executor/route.js"
 
 export {
   type BackgroundOptions,
+  type Capability,
   type DispatchReason,
   type Executor,
   type Handlers,
@@ -66,6 +67,11 @@ export const make: (options: {
   readonly name: string
   /** Whether the executor stores intents outside of this process. Then it takes no closures. Default: `false`. */
   readonly durable?: boolean
+  /**
+   * The options of an enqueue that `dispatch` carries out, such as `["delay", "queue"]`. An enqueue with another option is
+   * refused. Default: none.
+   */
+  readonly capabilities?: Executor["capabilities"]
   readonly dispatch: Executor["dispatch"]
 }) => Executor = internal.make
 
@@ -95,6 +101,10 @@ export const inProcess: (options?: RunOptions) => Executor = internal.inProcess
  * Makes an executor that returns at once and dispatches the batch afterwards. By then the scope has settled, and a response
  * may have been sent. The intents of a batch are dispatched in order, and several batches concurrently. A failure is logged
  * as an error that names the intent.
+ *
+ * An intent with a `delay` or `runAt` waits in this process for its time, counts in `capacity` meanwhile, and is lost with
+ * the process. It does not hold up later intents with its `orderingKey`. A shutdown does not wait for its time: it logs an
+ * error that names it. If `executor` carries out these options itself, it gets the intent at once.
  *
  * At shutdown, when the Layer of a handler or of Airlock closes, the executor completes the batches that it holds, while
  * all handlers are still there. After `shutdownTimeout` it interrupts the remaining batches, and logs an error that names
@@ -171,7 +181,7 @@ export const drain: (options?: {
  * order. The executors run one after the other, durable ones first. A failure of one executor does not affect the others.
  *
  * `choose` is called at the enqueue, to find out whether the executor is durable, and at the dispatch. It must return the
- * same executor both times, so make the executors outside of it.
+ * same executor both times, so make the executors outside of it. A route has the capabilities of the chosen executor.
  *
  * @example
  * ```ts

@@ -14,15 +14,18 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Core from "./Airlock.js"
 import { CurrentExecutor, make, type RunOptions } from "./Executor.js"
 import type { Intent } from "./Intent.js"
 import { Airlock } from "./internal/contract/airlock.js"
+import { allCapabilities } from "./internal/contract/executor.js"
 import { makeExecutor } from "./internal/outbox/executor.js"
 import { intentOf } from "./internal/outbox/intentRow.js"
 import { listen, notify } from "./internal/outbox/notifier.js"
 import * as internalRelay from "./internal/outbox/relay.js"
 import * as schema from "./internal/outbox/store/schema.js"
 import { makeStore } from "./internal/outbox/store/store.js"
+import { registerOutbox } from "./internal/scope/wiring.js"
 
 export {
   /**
@@ -59,26 +62,67 @@ export interface OutboxOptions {
 }
 
 /**
- * The executor that stores intents in the outbox, for `AirlockLive`. Give it the `SqlClient` that `SqlTransaction.layer`
- * decorates for the application: only then does it know which transactions are of the same database.
+ * The options of {@link live}: those of the outbox, and those of `Airlock.layer` without its executor.
  *
- * It inserts rows and renews the held ones; the {@link relay} runs their handlers. It checks the tables when it is built: see
- * {@link migrate}.
+ * @since 0.1.0
+ * @category options
+ */
+export interface LiveOptions extends OutboxOptions, Omit<Core.AirlockOptions, "executor"> {}
+
+/**
+ * An `Airlock` with its outbox: the durable counterpart of `AirlockLive`. Give it the `SqlClient` that
+ * `SqlTransaction.layer` decorates for the application: only then does it know which transactions are of the same database.
  *
- * Errors: an `OutboxSchemaError` if the tables are missing or have another version, and a `SqlError` if the database does not
- * answer. With a client of a database other than PostgreSQL, MySQL, MariaDB and SQLite, the Layer dies.
+ * Each call returns a new Layer. So no other Airlock can be taken for it, as happens to `AirlockLive`, which is built once
+ * for all places that name it. Keep the result in one constant, and provide that everywhere: to the server, to the handlers
+ * and to the {@link relay}, which runs the stored intents.
+ *
+ * It checks the tables when it is built: see {@link migrate}. Errors: an `OutboxSchemaError` if the tables are missing or
+ * have another version, and a `SqlError` if the database does not answer. With a client of a database other than PostgreSQL,
+ * MySQL, MariaDB and SQLite, the Layer dies.
  *
  * @example
  * ```ts
  * import { PgClient } from "@effect/sql-pg"
  * import { Layer } from "effect"
- * import { AirlockLive } from "effect-airlock"
  * import * as Outbox from "effect-airlock/Outbox"
  * import * as SqlTransaction from "effect-airlock/SqlTransaction"
  *
  * const Data = SqlTransaction.layer.pipe(
- *   Layer.provideMerge(AirlockLive.pipe(Layer.provide(Outbox.layer()))),
+ *   Layer.provideMerge(Outbox.live()),
  *   Layer.provideMerge(PgClient.layer({ database: "shop" }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const live = (
+  { heldTimeout, onExpiry, table, ...options }: LiveOptions = {}
+): Layer.Layer<Airlock, SqlError | schema.OutboxSchemaError, SqlClient> =>
+  Core.layer(options).pipe(Layer.provide(layer({
+    ...(heldTimeout !== undefined && { heldTimeout }),
+    ...(onExpiry !== undefined && { onExpiry }),
+    ...(table !== undefined && { table })
+  })))
+
+/**
+ * The outbox as an executor, for an Airlock of your own: one that routes some intents elsewhere, or that `Airlock.layerConfig`
+ * builds. Otherwise use {@link live}, which has the same client, tables and errors.
+ *
+ * It inserts rows and renews the held ones; the {@link relay} runs their handlers. If no Airlock uses it, that is logged as a
+ * warning at the first enqueue.
+ *
+ * @example
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Layer } from "effect"
+ * import { Airlock } from "effect-airlock"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const AirlockConfigured = Airlock.layerConfig().pipe(
+ *   Layer.provide(Outbox.layer()),
+ *   Layer.provide(PgClient.layer({ database: "shop" }))
  * )
  * ```
  *
@@ -94,6 +138,7 @@ export const layer = (
       const client = yield* SqlClient
       yield* schema.checkSchema(client, table)
       const settings = {
+        table,
         store: makeStore(client, table),
         client,
         heldTimeout: Duration.decode(heldTimeout),
@@ -101,8 +146,9 @@ export const layer = (
         notify: notify(table)
       }
       const executor = yield* makeExecutor(settings)
+      yield* registerOutbox({ table, isDurable: executor.isDurable })
       return {
-        ...make({ name: "outbox", dispatch: executor.dispatch }),
+        ...make({ name: "outbox", durable: true, capabilities: allCapabilities, dispatch: executor.dispatch }),
         ...executor,
         options: { table, heldTimeout: Duration.format(settings.heldTimeout), onExpiry }
       }
@@ -157,14 +203,14 @@ export interface RelayOptions {
  * ```ts
  * import { PgClient } from "@effect/sql-pg"
  * import { Effect, Layer, Schema } from "effect"
- * import { AirlockLive, Task } from "effect-airlock"
+ * import { Task } from "effect-airlock"
  * import * as Outbox from "effect-airlock/Outbox"
  *
  * const SendReceipt = Task.make("SendReceipt", { payload: { orderId: Schema.Number } })
  *
  * const Worker = Outbox.relay({ concurrency: 20, maxAttempts: 10 }).pipe(
  *   Layer.provide(SendReceipt.toLayer(({ orderId }) => Effect.log(`receipt of order ${orderId}`))),
- *   Layer.provide(AirlockLive.pipe(Layer.provide(Outbox.layer()))),
+ *   Layer.provide(Outbox.live()),
  *   Layer.provide(PgClient.layer({ database: "shop" }))
  * )
  * ```
@@ -182,7 +228,7 @@ export const relay = (
     if (executor.transactional === undefined) {
       yield* Effect.logWarning(
         `The relay of the outbox "${table}" runs with the executor "${executor.name}", which stores no intents in an outbox. ` +
-          "Provide Outbox.layer to AirlockLive, unless only other processes store intents."
+          "Provide Outbox.live() in place of AirlockLive, unless only other processes store intents."
       )
     }
     const relayHandlers: internalRelay.RelayHandlers<Intent> = {

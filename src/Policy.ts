@@ -321,7 +321,8 @@ export const limit = (n: number): Policy =>
 
 /**
  * Makes a policy that lets the first intent of each key leave and drops the others. An intent without a key leaves. By
- * default the key is the name of the task with the option `dedupeKey` of the enqueue.
+ * default the key is the name of the task with the option `dedupeKey` of the enqueue, which executors in this process refuse:
+ * for these, give a function.
  *
  * @example
  * ```ts

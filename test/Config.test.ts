@@ -32,7 +32,8 @@ const defaults: Airlock.Configuration = {
   policyTimeout: "5s",
   approveTimeout: "5m",
   dispatchTimeout: "1m",
-  shutdownTimeout: "30s"
+  shutdownTimeout: "30s",
+  unsupportedOptions: "refuse"
 }
 
 /** The text of the `ConfigError` that a Layer fails with. A defect fails the test. */
@@ -68,7 +69,8 @@ describe("Airlock.layerConfig", () => {
         POLICY_TIMEOUT: "4 seconds",
         APPROVE_TIMEOUT: "6 minutes",
         DISPATCH_TIMEOUT: "1500 millis",
-        SHUTDOWN_TIMEOUT: "7 seconds"
+        SHUTDOWN_TIMEOUT: "7 seconds",
+        UNSUPPORTED_OPTIONS: "ignore"
       }
       expect([...Object.keys(all), "CAPACITY", "DRAIN_TIMEOUT"].sort()).toEqual([...keys].sort())
       expect(yield* read(all)).toEqual({
@@ -81,7 +83,8 @@ describe("Airlock.layerConfig", () => {
         policyTimeout: "4s",
         approveTimeout: "6m",
         dispatchTimeout: "1s 500ms",
-        shutdownTimeout: "7s"
+        shutdownTimeout: "7s",
+        unsupportedOptions: "ignore"
       })
       expect((yield* read({ EXECUTOR: "background", CAPACITY: "5", CONCURRENCY: "unbounded" })).executorOptions)
         .toEqual({

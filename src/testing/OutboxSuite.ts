@@ -47,8 +47,7 @@ const Handlers = Layer.unwrapEffect(
 const application = (options?: Outbox.OutboxOptions) =>
   Handlers.pipe(
     Layer.provideMerge(SqlTransaction.layer),
-    Layer.provideMerge(Airlock.AirlockLive),
-    Layer.provideMerge(Outbox.layer({ table, heldTimeout, ...options })),
+    Layer.provideMerge(Outbox.live({ table, heldTimeout, ...options })),
     Layer.provideMerge(Layer.sync(Sent, () => []))
   )
 

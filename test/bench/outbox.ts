@@ -5,7 +5,7 @@
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
-import { Airlock, AirlockLive, Task } from "effect-airlock"
+import { Airlock, Task } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { randomUUID } from "node:crypto"
@@ -97,7 +97,7 @@ export const outbox: Effect.Effect<void> = Effect.gen(function*() {
   yield* Effect.promise(() => plain.runPromise(tables))
   const kept = ManagedRuntime.make(
     SqlTransaction.layer.pipe(
-      Layer.provideMerge(AirlockLive.pipe(Layer.provide(Outbox.layer({ table })))),
+      Layer.provideMerge(Outbox.live({ table })),
       Layer.provideMerge(client),
       Layer.merge(Airlock.unchecked)
     )

@@ -6,12 +6,22 @@ import { Effect } from "effect"
 import { buffer } from "./buffer.js"
 import { http } from "./http.js"
 import { outbox } from "./outbox.js"
+import { payload } from "./payload.js"
 import { peers } from "./peers.js"
 import { scale } from "./scale.js"
 import { sql } from "./sql.js"
 import { stepCounts } from "./steps.js"
 
-const benchmarks: Record<string, Effect.Effect<void>> = { buffer, scale, peers, http, sql, outbox, steps: stepCounts }
+const benchmarks: Record<string, Effect.Effect<void>> = {
+  buffer,
+  scale,
+  peers,
+  http,
+  sql,
+  outbox,
+  payload,
+  steps: stepCounts
+}
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 

@@ -141,6 +141,16 @@ const misuses: ReadonlyArray<Misuse> = [
     )
   },
   {
+    name: "UnsupportedOptionError",
+    what:
+      "Code enqueues with an option that the executor cannot carry out. [Executors](executors.md#options-of-an-enqueue) has a table.",
+    code: "Airlock.enqueue(SendReceipt, order, { delay: \"1 hour\" }).pipe(Airlock.scoped)",
+    program: Effect.suspend(() => Airlock.enqueue(SendReceipt, order, { delay: "1 hour" })).pipe(
+      Airlock.scoped,
+      Effect.provide(handled)
+    )
+  },
+  {
     name: "UnseenTransactionError",
     what:
       "Code enqueues inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate. Or it enqueues " +
@@ -235,6 +245,13 @@ const misuses: ReadonlyArray<Misuse> = [
     program: Effect.fail(
       withCallersStack(new AirlockError.CommitUnknownError({ cause: new Error("the connection was closed") }))
     )
+  },
+  {
+    name: "NotDurableError",
+    what:
+      "`Airlock.requireDurable` fails the start of an application whose Airlock has an executor that is not durable.",
+    code: "Airlock.requireDurable.pipe(Layer.provide(AirlockLive))",
+    program: Effect.scoped(Layer.build(Airlock.requireDurable.pipe(Layer.provide(AirlockLive))))
   }
 ]
 
@@ -260,8 +277,10 @@ it.effect("docs/errors.md shows each error as a user would see it", () =>
       }))
     const page =
       `# Errors\n\nThis page shows the errors of Airlock, with an example and the message of each. Most of them are defects, ` +
-      `because no caller\ncould act on them: change the program. \`FlushError\` and \`CommitUnknownError\`, at the end, are ` +
-      `typed. \`test/docs/errors.test.ts\`\nprints this page.\n\n${sections.join("\n")}`
+      `because no caller\ncould act on them: change the program. The last three are typed: \`FlushError\`, ` +
+      `\`CommitUnknownError\` and \`NotDurableError\`.\n\`test/docs/errors.test.ts\` prints this page.\n\n${
+        sections.join("\n")
+      }`
     yield* Effect.promise(() =>
       expect(page).toMatchFileSnapshot("../../docs/errors.md")
     )

@@ -30,6 +30,27 @@ export const executor: ReadonlyArray<Mutant> = [
       replace: "new Semaphore(capacity)",
       by: "new Semaphore(Infinity)",
       tests: ["test/executor/background.test.ts"]
+    },
+    {
+      breaks: "background: an intent runs before its delay has passed",
+      symbol: "dueAt",
+      replace: "now + Duration.toMillis(delay)",
+      by: "now",
+      tests: ["test/executor/capabilities.test.ts"]
+    },
+    {
+      breaks: "background: it delays what its executor delays too",
+      symbol: "dueAt",
+      replace: `capabilities.includes("delay")`,
+      by: "false",
+      tests: ["test/executor/capabilities.test.ts"]
+    },
+    {
+      breaks: "background: a shutdown waits for the delay of an intent",
+      symbol: "HeldBatches.finish",
+      replace: "!waits",
+      by: "waits || !waits",
+      tests: ["test/executor/capabilities.test.ts"]
     }
   ]),
   ...inFile("src/internal/support/semaphore.ts", [
@@ -70,7 +91,23 @@ export const executor: ReadonlyArray<Mutant> = [
       tests: ["test/scenarios/ndb.test.ts"]
     }
   ]),
+  ...inFile("src/internal/executor/make.ts", [
+    {
+      breaks: "capabilities: an executor in this process claims to dedupe",
+      symbol: "capabilities",
+      replace: `"orderingKey"`,
+      by: `"orderingKey", "dedupeKey"`,
+      tests: ["test/executor/capabilities.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/executor/route.ts", [
+    {
+      breaks: "capabilities: a route accepts every option",
+      symbol: "routeBy",
+      replace: "(intent) => capabilitiesOf(choose(intent), intent)",
+      by: `["delay", "priority", "queue"]`,
+      tests: ["test/executor/capabilities.test.ts"]
+    },
     {
       breaks: "route: outcomes come back in the order of the executors",
       symbol: "dispatchBy",

@@ -5,9 +5,9 @@ export const outbox: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/scope/outboxRows.ts", [
     {
       breaks: "outbox: a row is ready at once though a scope around may still discard it",
-      symbol: "insertRows",
-      replace: "scope.outer !== undefined",
-      by: "false",
+      symbol: "insertInto",
+      replace: "held: scope.outer !== undefined || scope.options.approve !== undefined",
+      by: "held: scope.options.approve !== undefined",
       tests: ["test/outbox/suite.test.ts"]
     },
     {

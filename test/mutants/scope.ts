@@ -67,6 +67,87 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "!answer.every((intent) => known.has(intent))",
       by: "known.size < 0",
       tests: ["test/Policy.test.ts"]
+    },
+    {
+      breaks: "I2: a failed scope dispatches",
+      symbol: "flushes",
+      replace: "Exit.isSuccess(exit)",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: an interruption that is pending before the dispatch is ignored",
+      symbol: "decide",
+      replace: "isInterrupted(fiber)",
+      by: "false",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: an interruption that is pending when the body ends is no part of the exit",
+      symbol: "decide",
+      replace: "endsInterrupted ? interruptedExit(exit, fiber) : exit",
+      by: "exit",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: a scope that shouldFlush flushes after an interruption discards its intents",
+      symbol: "decide",
+      replace: "!endsInterrupted",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "I2: an interruption that comes while policies decide is ignored",
+      symbol: "decide",
+      replace: "if (!endsInterrupted && isCancelled()) { return discardUndecided(dispositions) }",
+      by: "",
+      tests: ["test/Plan.test.ts"]
+    },
+    {
+      breaks: "I4: policies are evaluated at each scope that hands over",
+      symbol: "decide",
+      replace: `
+        byOuterScopes(scope, dispositions)
+        const asked = dispositions.undecided`,
+      by: `
+        const asked = dispositions.undecided
+        byOuterScopes(scope, dispositions)`,
+      tests: ["test/Policy.test.ts"]
+    },
+    {
+      breaks: "I4: a policy that fails lets every intent leave",
+      symbol: "decide",
+      replace: `dispositions.decide(() => ({ _tag: "Fail", reason: approved.left }))`,
+      by: "",
+      tests: ["test/Policy.test.ts"]
+    },
+    {
+      breaks: "I7: only the nearest scope around is asked, so that intents pass a transaction early",
+      symbol: "byOuterScopes",
+      replace: "outer = outer.scope.outer",
+      by: "outer = undefined",
+      tests: ["test/SqlTransaction.test.ts"]
+    },
+    {
+      breaks: "intents are dispatched though their plan was not approved",
+      symbol: "decide",
+      replace: "!approved.right",
+      by: "false",
+      tests: ["test/Plan.test.ts"]
+    },
+    {
+      breaks: "outbox: held rows stay when a hook of the scope throws",
+      symbol: "discardAll",
+      replace: "scope.buffer",
+      by: "[]",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: a committed row is inserted again when a route gives other intents to this process",
+      symbol: "complete",
+      replace: "isInserted(intent) ? committed : dispatch",
+      by: "dispatch",
+      tests: ["test/outbox/composition.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/intentRecord.ts", [
@@ -85,6 +166,66 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "Object.freeze({ ...options })",
       by: "options",
       tests: ["test/Intent.test.ts"]
+    },
+    {
+      breaks: "capabilities: an option that the executor cannot carry out is accepted",
+      symbol: "unsupportedOptions",
+      replace: "capabilities.includes(option)",
+      by: "true",
+      tests: ["test/executor/capabilities.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/outboxRows.ts", [
+    {
+      breaks: "durability: an outbox on another client than the transaction is not reported",
+      symbol: "insertRows",
+      replace: "foreign ??= intent",
+      by: "",
+      tests: ["test/outbox/foreignClient.test.ts"]
+    },
+    {
+      breaks: "outbox: rows are ready before the plan of their transaction is approved",
+      symbol: "insertInto",
+      replace: "scope.outer !== undefined || scope.options.approve !== undefined",
+      by: "scope.outer !== undefined",
+      tests: ["test/outbox/composition.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/scope/wiring.ts", [
+    {
+      breaks: "durability: an outbox that no Airlock uses is not reported",
+      symbol: "reportUnusedOutboxes",
+      replace: "const unused = [...wiring.unusedOutboxes]",
+      by: "const unused: Array<WiredOutbox> = []",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: a route counts as an executor that uses no outbox",
+      symbol: "mayUse",
+      replace: "executor.durable === undefined",
+      by: "false",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: two Airlocks whose executors differ are not reported",
+      symbol: "registerAirlock",
+      replace: "differ(executor, other)",
+      by: "false",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: an Airlock whose Layer has closed still counts",
+      symbol: "registerAirlock",
+      replace: "wiring.airlocks.delete(airlock)",
+      by: "undefined",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
+      breaks: "durability: the Airlocks of AirlockTest count",
+      symbol: "differ",
+      replace: "other.name !== testExecutor",
+      by: "true",
+      tests: ["test/outbox/wiring.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/open.ts", [
@@ -136,6 +277,20 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "rest.interruptible !== false && !isInterrupted(fiber)",
       by: "true",
       tests: ["test/scenarios/interruption.test.ts"]
+    },
+    {
+      breaks: "nobody hears of an executor that is ignored inside another scope",
+      symbol: "warnOfIgnoredExecutor",
+      replace: "warned.has(ignored)",
+      by: "true",
+      tests: ["test/Airlock.test.ts"]
+    },
+    {
+      breaks: "an executor that is ignored is warned of each time",
+      symbol: "warnOfIgnoredExecutor",
+      replace: "warned.add(ignored)",
+      by: "",
+      tests: ["test/Airlock.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/policyChain.ts", [
@@ -351,89 +506,6 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/scenarios/fibers.test.ts"]
     }
   ]),
-  ...inFile("src/internal/scope/decide.ts", [
-    {
-      breaks: "I2: a failed scope dispatches",
-      symbol: "flushes",
-      replace: "Exit.isSuccess(exit)",
-      by: "true",
-      tests: ["test/Airlock.test.ts"]
-    },
-    {
-      breaks: "I2: an interruption that is pending before the dispatch is ignored",
-      symbol: "decide",
-      replace: "isInterrupted(fiber)",
-      by: "false",
-      tests: ["test/Airlock.test.ts"]
-    },
-    {
-      breaks: "I2: an interruption that is pending when the body ends is no part of the exit",
-      symbol: "decide",
-      replace: "endsInterrupted ? interruptedExit(exit, fiber) : exit",
-      by: "exit",
-      tests: ["test/Airlock.test.ts"]
-    },
-    {
-      breaks: "I2: a scope that shouldFlush flushes after an interruption discards its intents",
-      symbol: "decide",
-      replace: "!endsInterrupted",
-      by: "true",
-      tests: ["test/Airlock.test.ts"]
-    },
-    {
-      breaks: "I2: an interruption that comes while policies decide is ignored",
-      symbol: "decide",
-      replace: "if (!endsInterrupted && isCancelled()) { return discardUndecided(dispositions) }",
-      by: "",
-      tests: ["test/Plan.test.ts"]
-    },
-    {
-      breaks: "I4: policies are evaluated at each scope that hands over",
-      symbol: "decide",
-      replace: `
-        byOuterScopes(scope, dispositions)
-        const asked = dispositions.undecided`,
-      by: `
-        const asked = dispositions.undecided
-        byOuterScopes(scope, dispositions)`,
-      tests: ["test/Policy.test.ts"]
-    },
-    {
-      breaks: "I4: a policy that fails lets every intent leave",
-      symbol: "decide",
-      replace: `dispositions.decide(() => ({ _tag: "Fail", reason: approved.left }))`,
-      by: "",
-      tests: ["test/Policy.test.ts"]
-    },
-    {
-      breaks: "I7: only the nearest scope around is asked, so that intents pass a transaction early",
-      symbol: "byOuterScopes",
-      replace: "outer = outer.scope.outer",
-      by: "outer = undefined",
-      tests: ["test/SqlTransaction.test.ts"]
-    },
-    {
-      breaks: "intents are dispatched though their plan was not approved",
-      symbol: "decide",
-      replace: "!approved.right",
-      by: "false",
-      tests: ["test/Plan.test.ts"]
-    },
-    {
-      breaks: "outbox: held rows stay when a hook of the scope throws",
-      symbol: "discardAll",
-      replace: "scope.buffer",
-      by: "[]",
-      tests: ["test/outbox/suite.test.ts"]
-    },
-    {
-      breaks: "outbox: a committed row is inserted again when a route gives other intents to this process",
-      symbol: "complete",
-      replace: "isInserted(intent) ? committed : dispatch",
-      by: "dispatch",
-      tests: ["test/outbox/composition.test.ts"]
-    }
-  ]),
   ...inFile("src/internal/scope/disposition.ts", [
     {
       breaks: "I7: intents that were enqueued beside a savepoint are dispatched though it was rolled back",
@@ -450,6 +522,13 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "dispositions.flushes ? setAside : discarded",
       by: "discarded",
       tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I12: intents that a policy drops are not counted",
+      symbol: "dropped",
+      replace: "metric: AirlockMetrics.dropped",
+      by: "",
+      tests: ["test/scenarios/observability.test.ts"]
     }
   ]),
   ...inFile("src/Airlock.ts", [
@@ -468,22 +547,6 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Airlock.test.ts"]
     }
   ]),
-  ...inFile("src/internal/scope/open.ts", [
-    {
-      breaks: "nobody hears of an executor that is ignored inside another scope",
-      symbol: "warnOfIgnoredExecutor",
-      replace: "warned.has(ignored)",
-      by: "true",
-      tests: ["test/Airlock.test.ts"]
-    },
-    {
-      breaks: "an executor that is ignored is warned of each time",
-      symbol: "warnOfIgnoredExecutor",
-      replace: "warned.add(ignored)",
-      by: "",
-      tests: ["test/Airlock.test.ts"]
-    }
-  ]),
   ...inFile("src/internal/scope/scope.ts", [
     {
       breaks: "the application's scope behaviour overrides the options of a scope",
@@ -498,15 +561,6 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: "(planning && outer === undefined)",
       by: "false",
       tests: ["test/Airlock.test.ts"]
-    }
-  ]),
-  ...inFile("src/internal/scope/outboxRows.ts", [
-    {
-      breaks: "outbox: rows are ready before the plan of their transaction is approved",
-      symbol: "insertRows.options",
-      replace: "scope.outer !== undefined || scope.options.approve !== undefined",
-      by: "scope.outer !== undefined",
-      tests: ["test/outbox/composition.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/stream.ts", [
@@ -722,15 +776,6 @@ export const scope: ReadonlyArray<Mutant> = [
       replace: `outcome._tag !== "Success"`,
       by: `outcome._tag === "Failure"`,
       tests: ["test/Executor.test.ts"]
-    }
-  ]),
-  ...inFile("src/internal/scope/report.ts", [
-    {
-      breaks: "I12: intents that a policy drops are not counted",
-      symbol: "dropped",
-      replace: "metric: AirlockMetrics.dropped",
-      by: "",
-      tests: ["test/scenarios/observability.test.ts"]
     }
   ])
 ]

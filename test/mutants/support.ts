@@ -2,6 +2,31 @@
 import { inFile, type Mutant } from "./mutant.js"
 
 export const support: ReadonlyArray<Mutant> = [
+  ...inFile("src/internal/support/json.ts", [
+    {
+      breaks: "payload: any number counts as one that JSON keeps",
+      symbol: "isSafe",
+      replace: "finite.has(ast.annotations[AST.SchemaIdAnnotationId])",
+      by: "finite.size > 0",
+      tests: ["test/outbox/payloads.test.ts"]
+    },
+    {
+      breaks: "payload: an instance of a class counts as what JSON keeps",
+      symbol: "isJson",
+      replace: "!isPlain(value)",
+      by: "false",
+      tests: ["test/outbox/payloads.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/payload.ts", [
+    {
+      breaks: "payload: an outbox stores what JSON changes",
+      symbol: "encodeOrIssues",
+      replace: "isStored && !encoder.isJsonSafe",
+      by: "false",
+      tests: ["test/outbox/payloads.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/support/deadline.ts", [
     {
       breaks: "I2: an interruption ends the wait for a dispatch",

@@ -11,6 +11,13 @@ export const transaction: ReadonlyArray<Mutant> = [
       tests: ["test/SqlTransaction.test.ts"]
     },
     {
+      breaks: "outbox: the insert of its rows hides the statement that failed before",
+      symbol: "insertIn",
+      replace: "firstFailure !== undefined && isRefusedAfterFailure(error)",
+      by: "false",
+      tests: ["test/outbox/insertErrors.test.ts"]
+    },
+    {
       breaks: "I7: a transaction that was rolled back dispatches",
       symbol: "settleTransaction",
       replace: "{ byExitAlone: true }",

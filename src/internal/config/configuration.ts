@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Struct from "effect/Struct"
 import type * as Policy from "../../Policy.js"
-import type { AirlockService } from "../contract/airlock.js"
+import type { AirlockService, UnsupportedOptions } from "../contract/airlock.js"
 import type { Executor } from "../contract/executor.js"
 import { limitNames, type Limits } from "../contract/limits.js"
 import { executorOf, policyOf } from "./byName.js"
@@ -27,6 +27,7 @@ export interface ConfiguredOptions extends Limits {
   readonly policy?: Policy.Policy
   readonly executor?: Executor
   readonly shutdownTimeout?: Duration.DurationInput
+  readonly unsupportedOptions?: UnsupportedOptions
 }
 
 /** The options of `Airlock.layer`, read from Effect's `Config`. @internal */
@@ -39,7 +40,7 @@ export const read = <E, R>(
     const policy = yield* policyOf(prefix, settings, policies)
     const executor = yield* executorOf(prefix, settings, executors)
     return {
-      ...Struct.pick(settings, "shutdownTimeout", ...limitNames),
+      ...Struct.pick(settings, "shutdownTimeout", "unsupportedOptions", ...limitNames),
       ...(policy !== undefined && { policy }),
       ...(executor !== undefined && { executor })
     }
@@ -66,6 +67,7 @@ export interface Configuration {
   readonly approveTimeout: string
   readonly dispatchTimeout: string
   readonly shutdownTimeout: string
+  readonly unsupportedOptions: UnsupportedOptions
 }
 
 /** @internal */
@@ -79,5 +81,6 @@ export const configurationOf = (airlock: AirlockService): Configuration => ({
   policyTimeout: Duration.format(airlock.policyTimeout),
   approveTimeout: Duration.format(airlock.approveTimeout),
   dispatchTimeout: Duration.format(airlock.dispatchTimeout),
-  shutdownTimeout: Duration.format(airlock.shutdownTimeout)
+  shutdownTimeout: Duration.format(airlock.shutdownTimeout),
+  unsupportedOptions: airlock.unsupportedOptions
 })

@@ -43,6 +43,7 @@ const named = {
   policy: names,
   allowTasks: names,
   blockTasks: names,
+  unsupportedOptions: Config.literal("refuse", "ignore")(),
   ...executorSettings
 }
 

@@ -12,6 +12,15 @@ import type { ScopeBehavior } from "./scope.js"
 import type { HandlerDefinition } from "./task.js"
 
 /**
+ * What becomes of an enqueue with an option that its executor cannot carry out. `refuse`: it is a defect
+ * (`UnsupportedOptionError`). `ignore`: the intent runs as if it had no such option, and that is logged once as a warning.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export type UnsupportedOptions = "refuse" | "ignore"
+
+/**
  * The settings for all scopes of an application, and the handlers of its tasks. `Airlock.layer` builds it from
  * `AirlockOptions`.
  *
@@ -24,6 +33,7 @@ export interface AirlockService extends ResolvedLimits {
   /** How scopes settle whose own options do not say. */
   readonly scope?: ScopeBehavior<never>
   readonly shutdownTimeout: Duration.Duration
+  readonly unsupportedOptions: UnsupportedOptions
   /** The handlers of the application's tasks, for executors and workers that run them. */
   readonly handlers: Handlers
   /** Registers a handler until the `Scope` closes. @internal */

@@ -13,7 +13,7 @@ import type {
   SettleTimeoutError,
   UnknownTaskError
 } from "../../AirlockError.js"
-import type { AnyTask, Intent } from "../../Intent.js"
+import type { AnyTask, EnqueueOptions, Intent } from "../../Intent.js"
 
 /**
  * The symbol that marks an executor.
@@ -49,6 +49,14 @@ export type Outcome = Exit.Exit<void, DispatchReason>
  * @category errors
  */
 export type DispatchReason = DispatchError | UnknownTaskError | NotAttemptedError | SettleTimeoutError
+
+/**
+ * An option of an enqueue that an executor has to carry out. `origin` is none: it is for people.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Capability = Exclude<keyof EnqueueOptions, "origin">
 
 /**
  * The options of executors that run handlers in this process.
@@ -134,8 +142,18 @@ export interface Executor extends Pipeable {
   readonly name: string
   /** The options that it was made with, shown by `Airlock.configuration`. */
   readonly options?: Readonly<Record<string, unknown>>
+  /**
+   * Whether it stores every intent outside of this process (`true`), or none (`false`). Absent if that depends on the intent,
+   * as for `Executor.route`, or if it is not known.
+   */
+  readonly durable?: boolean | undefined
   /** Whether it stores an intent outside of this process. A durable executor takes no closures. */
   readonly isDurable: (intent: Intent) => boolean
+  /**
+   * The options of an enqueue that it carries out; a function if that depends on the intent, as for `Executor.route`. An
+   * enqueue with another option is refused: see `unsupportedOptions` of `Airlock.layer`.
+   */
+  readonly capabilities: ReadonlyArray<Capability> | ((intent: Intent) => ReadonlyArray<Capability>)
   /**
    * Dispatches a batch, which is in the order of the enqueues, and returns one outcome for each intent, in the same order.
    * It runs in an uninterruptible region, and is interrupted at the `dispatchTimeout` of the scope. Then the parts that it
@@ -191,3 +209,19 @@ export interface Transactional {
   /** The transaction was rolled back, or its outcome is unknown: this process stops renewing the rows. */
   readonly forget: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
 }
+
+/** The options of an enqueue that an executor carries out for an intent. @internal */
+export const capabilitiesOf = ({ capabilities }: Executor, intent: Intent): ReadonlyArray<Capability> =>
+  typeof capabilities === "function" ? capabilities(intent) : capabilities
+
+/** @internal */
+export const allCapabilities: ReadonlyArray<Capability> = [
+  "delay",
+  "runAt",
+  "queue",
+  "priority",
+  "dedupeKey",
+  "orderingKey",
+  "maxAttempts",
+  "native"
+]

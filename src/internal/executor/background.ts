@@ -3,6 +3,9 @@
  *
  * @internal
  */
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,11 +14,19 @@ import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import { type FlushFailure, NotAttemptedError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
-import type { BackgroundOptions, Executor, Handlers, Outcome } from "../contract/executor.js"
+import {
+  type BackgroundOptions,
+  capabilitiesOf,
+  type Capability,
+  type Executor,
+  type Handlers,
+  type Outcome
+} from "../contract/executor.js"
 import { callExecutor, checkAnswer, outcomeOf, reasonOf } from "../scope/dispatch.js"
 import { runWithDeadline } from "../support/deadline.js"
+import { groupBy } from "../support/groupBy.js"
 import { Semaphore } from "../support/semaphore.js"
-import { failed, tellAll, unfinished } from "../telemetry/decision.js"
+import { failed, tellAll, undue, unfinished } from "../telemetry/decision.js"
 import { inProcess, inThisProcess } from "./make.js"
 
 /** At the end of a shutdown, the time that interrupted batches have to end. */
@@ -39,8 +50,18 @@ export const background = (
   }
   const options = { executor: executor.name, ...executor.options, batches: concurrency ?? "unlimited", capacity }
   const dispatch = dispatchLater(executor, capacity, concurrency ?? Infinity)
-  return { ...inThisProcess("background", options, dispatch), isDurable: executor.isDurable }
+  const { capabilities, durable, isDurable } = executor
+  return {
+    ...inThisProcess("background", options, dispatch),
+    durable,
+    isDurable,
+    capabilities: typeof capabilities === "function"
+      ? (intent) => [...capabilities(intent), ...times]
+      : [...capabilities, ...times]
+  }
 }
+
+const times: ReadonlyArray<Capability> = ["delay", "runAt"]
 
 const dispatchLater = (executor: Executor, capacity: number, concurrency: number): Executor["dispatch"] => {
   const capacityPermits = new Semaphore(capacity)
@@ -55,7 +76,7 @@ const dispatchLater = (executor: Executor, capacity: number, concurrency: number
     return batches
   }
   const dispatch = (batch: HeldBatch, handlers: Handlers): Effect.Effect<ReadonlyArray<Outcome>> =>
-    Effect.flatMap(dispatchPermits.take(1), (taken) => {
+    Effect.flatMap(Effect.flatMap(batch.untilDue, (isDue) => isDue ? dispatchPermits.take(1) : notTaken), (taken) => {
       const { intents } = batch
       if (!taken) {
         return Effect.succeed(intents.map(notAttempted))
@@ -80,22 +101,60 @@ const dispatchLater = (executor: Executor, capacity: number, concurrency: number
         if (!taken) {
           return Effect.succeed(intents.map(notAttempted))
         }
-        const batch = new HeldBatch(intents)
         const batches = heldFor(handlers)
-        batch.onEnd(() => capacityPermits.give(count))
-        batches.add(batch)
-        outer?.inner.push(batch)
-        const dispatched = Effect.flatMap(dispatch(batch, handlers), (outcomes) => batches.complete(batch, outcomes))
-        return Effect.flatMap(Effect.forkDaemon(Effect.locally(dispatched, currentBatch, batch)), (fiber) => {
-          batch.fiber = fiber
-          return Effect.as(
-            tellHost(caller.currentContext.unsafeMap.get(waitUntilKey), batch),
-            intents.map(() => Exit.void)
-          )
-        })
+        const now = Context.unsafeGet(caller.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
+        let permits = count
+        const started = Effect.forEach(batchesOf(executor, intents, now), (batch) => {
+          const share = Math.min(batch.intents.length, permits)
+          permits -= share
+          batch.onEnd(() => capacityPermits.give(share))
+          batches.add(batch)
+          outer?.inner.push(batch)
+          const dispatched = Effect.flatMap(dispatch(batch, handlers), (outcomes) => batches.complete(batch, outcomes))
+          return Effect.flatMap(Effect.forkDaemon(Effect.locally(dispatched, currentBatch, batch)), (fiber) => {
+            batch.fiber = fiber
+            return tellHost(caller.currentContext.unsafeMap.get(waitUntilKey), batch)
+          })
+        }, { discard: true })
+        return Effect.as(started, intents.map(() => Exit.void))
       })
     })
 }
+
+const notTaken: Effect.Effect<boolean> = Effect.succeed(false)
+
+/** The intents that run at once, and those that wait for a later time, by that time. */
+const batchesOf = (
+  executor: Executor,
+  intents: ReadonlyArray<Intent>,
+  now: number
+): ReadonlyArray<HeldBatch> => {
+  if (!intents.some(({ options }) => options.delay !== undefined || options.runAt !== undefined)) {
+    return [new HeldBatch(intents, now, now)]
+  }
+  const byTime = groupBy(intents, (intent) => Math.max(now, dueAt(intent, capabilitiesOf(executor, intent), now)))
+  return [...byTime].sort(([a], [b]) => a - b).map(([due, intents]) => new HeldBatch(intents, due, now))
+}
+
+/** When an intent may run. An executor that waits itself gets it at once. */
+const dueAt = (
+  { options: { delay, runAt } }: Intent,
+  capabilities: ReadonlyArray<Capability>,
+  now: number
+): number =>
+  Math.max(
+    delay === undefined || capabilities.includes("delay") ? now : now + Duration.toMillis(delay),
+    runAt === undefined || capabilities.includes("runAt") ? now : runAt.getTime()
+  )
+
+/** The longest sleep: Effect's Clock runs no timer of more than 2^31 milliseconds. */
+const maxSleep = 2 ** 30
+
+const sleepUntil = (time: number): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    now >= time
+      ? Effect.void
+      : Effect.zipRight(Effect.sleep(Math.min(time - now, maxSleep)), sleepUntil(time)))
 
 /** Passes a batch to the host's `waitUntil`. If that function throws, the batch is dispatched all the same. */
 const tellHost = (
@@ -121,10 +180,25 @@ class HeldBatch {
   abandoned = false
   /** The batches that its handlers enqueued. */
   readonly inner: Array<HeldBatch> = []
+  /** Whether its time has not come. A shutdown does not wait for that. */
+  waits: boolean
   private ended = false
   private readonly listeners: Array<() => void> = []
 
-  constructor(readonly intents: ReadonlyArray<Intent>) {}
+  constructor(readonly intents: ReadonlyArray<Intent>, private readonly due: number, now: number) {
+    this.waits = due > now
+  }
+
+  /** Waits for its time. Returns `false` if it is interrupted. */
+  readonly untilDue: Effect.Effect<boolean> = Effect.suspend(() => {
+    if (!this.waits) {
+      return Effect.succeed(true)
+    }
+    return Effect.map(Effect.exit(Effect.interruptible(sleepUntil(this.due))), (exit) => {
+      this.waits = Exit.isFailure(exit)
+      return Exit.isSuccess(exit)
+    })
+  })
 
   onEnd(listener: () => void): void {
     if (this.ended) {
@@ -183,40 +257,41 @@ class HeldBatches {
     })
   }
 
-  /** Waits until no batch waits or runs, also none that handlers enqueue while they finish. */
-  private readonly untilEmpty = Effect.interruptible(Effect.whileLoop({
-    while: () => this.batches.size > 0,
-    body: () =>
-      Effect.async<void>((resume) => {
-        for (const batch of this.batches) {
-          batch.onEnd(() => resume(Effect.void))
-          return
-        }
-      }),
-    step: () => {}
-  }))
+  private readonly firstThat = (predicate: (batch: HeldBatch) => boolean) => [...this.batches].find(predicate)
+
+  /** Waits until there is no batch for which a predicate holds, also none that handlers enqueue while they finish. */
+  private readonly untilNone = (predicate: (batch: HeldBatch) => boolean) =>
+    Effect.interruptible(Effect.whileLoop({
+      while: () => this.firstThat(predicate) !== undefined,
+      body: () => Effect.async<void>((resume) => this.firstThat(predicate)!.onEnd(() => resume(Effect.void))),
+      step: () => {}
+    }))
 
   private readonly finish = (limit: Duration.Duration): Effect.Effect<void> =>
     Effect.flatMap(
-      runWithDeadline(this.untilEmpty, { what: "The held batches", limit }),
-      ({ timeout }) => timeout === undefined ? Effect.void : this.abandon
+      runWithDeadline(this.untilNone(({ waits }) => !waits), { what: "The held batches", limit }),
+      () => this.batches.size === 0 ? Effect.void : this.abandon
     )
 
   /** Interrupts the remaining batches, gives them a moment to end, and reports their failures. */
   private readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
     const abandoned = new Set<HeldBatch>()
+    const waiting: Array<Intent> = []
     const interrupt = Effect.suspend(() => {
       const more = [...this.batches].filter((batch) => !abandoned.has(batch))
       for (const batch of more) {
         abandoned.add(batch)
         batch.abandoned = true
+        if (batch.waits) {
+          waiting.push(...batch.intents)
+        }
       }
       return Effect.forEach(more, ({ fiber }) => fiber === undefined ? Effect.void : Fiber.interruptFork(fiber), {
         discard: true
       })
     })
     return interrupt.pipe(
-      Effect.zipRight(runWithDeadline(this.untilEmpty, { what: "The held batches", limit: grace })),
+      Effect.zipRight(runWithDeadline(this.untilNone(() => true), { what: "The held batches", limit: grace })),
       // Their handlers may have enqueued meanwhile.
       Effect.zipRight(interrupt),
       Effect.zipRight(Effect.suspend(() => {
@@ -224,10 +299,12 @@ class HeldBatches {
         for (const batch of abandoned) {
           batch.end()
         }
+        const waited = new Set<string>(waiting.map(({ id }) => id))
         const isUnfinished = ({ reason }: FlushFailure) => reason._tag === "NotAttemptedError"
-        return Effect.zipRight(
-          tellAll(failed, failures.filter((failure) => !isUnfinished(failure))),
-          tellAll(unfinished, failures.filter(isUnfinished))
+        const [begun, undueFailures] = Arr.partition(failures, ({ intentId }) => waited.has(intentId))
+        return tellAll(failed, begun.filter((failure) => !isUnfinished(failure))).pipe(
+          Effect.zipRight(tellAll(unfinished, begun.filter(isUnfinished))),
+          Effect.zipRight(tellAll(undue, undueFailures))
         )
       }))
     )

@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { pipeArguments } from "effect/Pipeable"
 import * as Struct from "effect/Struct"
-import { type Executor, type RunOptions, TypeId } from "../contract/executor.js"
+import { type Capability, type Executor, type RunOptions, TypeId } from "../contract/executor.js"
 import { callExecutor } from "../scope/dispatch.js"
 
 /** Copied into each executor, so that a spread of an executor is an executor too. */
@@ -21,12 +21,15 @@ const Proto = {
 /** Adds the members that all executors share. @internal */
 export const fromFields = (fields: Omit<Executor, typeof TypeId | "pipe">): Executor => ({ ...Proto, ...fields })
 
+/** This process has one queue, and no engine with options of its own. */
+const capabilities: ReadonlyArray<Capability> = ["queue", "orderingKey", "maxAttempts", "native"]
+
 /** An executor that runs handlers in this process, or passes intents to such an executor. @internal */
 export const inThisProcess = (
   name: string,
   options: Readonly<Record<string, unknown>>,
   dispatch: Executor["dispatch"]
-): Executor => fromFields({ name, options, isDurable: () => false, dispatch })
+): Executor => fromFields({ name, options, durable: false, isDurable: () => false, capabilities, dispatch })
 
 /** @internal */
 export const inProcess = (options?: RunOptions): Executor =>
@@ -40,14 +43,17 @@ export const shownOptions = ({ concurrency, failFast, timeout }: RunOptions = {}
 })
 
 /** An executor whose `dispatch` may be interrupted anywhere. @internal */
-export const make = ({ dispatch, durable, name }: {
+export const make = ({ capabilities = [], dispatch, durable, name }: {
   readonly name: string
   readonly durable?: boolean
+  readonly capabilities?: Executor["capabilities"]
   readonly dispatch: Executor["dispatch"]
 }): Executor =>
   fromFields({
     name,
+    durable: durable === true,
     isDurable: () => durable === true,
+    capabilities,
     dispatch: (intents, handlers) => Effect.interruptible(callExecutor({ name, dispatch }, intents, handlers))
   })
 

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { DispatchError, type FlushFailure } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
-import type { Executor, Handlers, Outcome } from "../contract/executor.js"
+import { capabilitiesOf, type Executor, type Handlers, type Outcome } from "../contract/executor.js"
 import { callExecutor, checkAnswer, reasonOf } from "../scope/dispatch.js"
 import { groupBy } from "../support/groupBy.js"
 import { fromFields } from "./make.js"
@@ -28,6 +28,7 @@ const routeBy = (choose: Choose): Executor =>
     name: "route",
     isDurable: (intent) => choose(intent).isDurable(intent),
     transactional: (intent) => choose(intent).transactional?.(intent),
+    capabilities: (intent) => capabilitiesOf(choose(intent), intent),
     dispatch: dispatchBy(choose)
   })
 

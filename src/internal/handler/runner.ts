@@ -25,6 +25,7 @@ import { dispatchError } from "../scope/dispatch.js"
 import { openRoot } from "../scope/open.js"
 import type { Scope } from "../scope/scope.js"
 import { exitOf, settle } from "../scope/settle.js"
+import { executorOfOtherAirlock } from "../scope/wiring.js"
 import { type AnyFiber, hasNoFinalizers, refsOf, runningFiber } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
 import { type HandlerTrace, handlerTraceOf, withTaskSpan } from "../telemetry/spans.js"
@@ -100,7 +101,10 @@ export class HandlerRunner {
 
   private unknownTask(call: Call): Effect.Effect<Outcome> {
     const { name: task } = intentsOf(call)[0]!.task
-    return Effect.succeed(Exit.fail(new UnknownTaskError({ task, known: this.handlers.names })))
+    const elsewhere = executorOfOtherAirlock(this.handlers, task)
+    return Effect.succeed(Exit.fail(
+      new UnknownTaskError({ task, known: this.handlers.names, ...(elsewhere !== undefined && { elsewhere }) })
+    ))
   }
 
   private open(

@@ -8,6 +8,7 @@
  * @internal
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -20,10 +21,13 @@ import type { Executor, Outcome, Transactional } from "../contract/executor.js"
 import { withoutTransaction } from "../scope/transactionTag.js"
 import { Holdings } from "./holdings.js"
 import { rowOf } from "./intentRow.js"
+import type { InsertOptions } from "./store/insert.js"
 import type { Store } from "./store/store.js"
 
 /** @internal */
 export interface OutboxSettings {
+  /** The name of its table, for errors. */
+  readonly table: string
   readonly store: Store
   readonly client: SqlClient
   /** The time after which a held row expires that its process no longer renews. */
@@ -36,26 +40,28 @@ export interface OutboxSettings {
 
 /** @internal */
 export const makeExecutor = (
-  { client, heldTimeout, notify, onExpiry, store }: OutboxSettings
+  { client, heldTimeout, notify, onExpiry, store, table }: OutboxSettings
 ): Effect.Effect<Pick<Executor, "dispatch" | "isDurable" | "transactional">, never, EffectScope.Scope> =>
   Effect.gen(function*() {
     const heldMillis = Duration.toMillis(heldTimeout)
     const holdings = new Holdings(store, heldMillis)
 
-    const insertReady = (intents: ReadonlyArray<Intent>) =>
-      Effect.suspend(() => store.insert(intents.map(rowOf), { state: "ready" }))
+    const insertRows = (intents: ReadonlyArray<Intent>, options: InsertOptions) =>
+      Effect.mapError(
+        Effect.suspend(() => store.insert(intents.map(rowOf), options)),
+        // The cause stays that of the driver, by whose code an application decides about a retry.
+        ({ cause }) =>
+          new SqlError({ cause, message: `The outbox "${table}" could not insert ${intents.length} intent(s)` })
+      )
+    const insertReady = (intents: ReadonlyArray<Intent>) => insertRows(intents, { state: "ready" })
 
     const transactional: Transactional = {
       database: client.reserve,
       insert: (intents, { held, undecided }) =>
         held
-          ? Effect.suspend(() =>
-            store.insert(intents.map(rowOf), {
-              state: "held",
-              heldMillis,
-              onExpiry: undecided ? "discard" : onExpiry
-            })
-          ).pipe(Effect.tap(() => holdings.hold(idsOf(intents))))
+          ? insertRows(intents, { state: "held", heldMillis, onExpiry: undecided ? "discard" : onExpiry }).pipe(
+            Effect.tap(() => holdings.hold(idsOf(intents)))
+          )
           : insertReady(intents),
       // Rows that are not held were inserted as ready.
       release: (intents) =>

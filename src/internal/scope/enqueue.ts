@@ -18,9 +18,12 @@ import {
   PolicyEnqueueError,
   PolicyViolation,
   ScopeClosedError,
-  UnseenTransactionError
+  UnseenTransactionError,
+  UnsupportedOptionError
 } from "../../AirlockError.js"
 import type { AnyTask, EnqueueOptions, IntentId } from "../../Intent.js"
+import type { AirlockService } from "../contract/airlock.js"
+import { capabilitiesOf } from "../contract/executor.js"
 import { callSite, withCallersStack } from "../support/callSite.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { makeId } from "../support/id.js"
@@ -32,10 +35,11 @@ import { tasksOf } from "./cascade.js"
 import { currentOf, notedFork } from "./currentScope.js"
 import { frameOf, innermostSavepoint } from "./frame.js"
 import { type Closure, closureOf, IntentRecord } from "./intentRecord.js"
-import { freezeOptions, issuesOfOptions, noOptions } from "./options.js"
+import { freezeOptions, issuesOfOptions, noOptions, unsupportedOptions } from "./options.js"
 import { evaluateOnEnqueue, insidePolicy } from "./policies.js"
 import type { Scope } from "./scope.js"
 import { transactionIn } from "./transactionTag.js"
+import { reportUnusedOutboxes, unusedOutboxes } from "./wiring.js"
 
 /** One call of `Airlock.enqueue`. */
 interface EnqueueCall {
@@ -141,10 +145,19 @@ const accept = (scope: Scope, intent: IntentRecord, request: EnqueueCall, fiber:
   if (cascade !== undefined && cascade.depth >= limits.maxCascade) {
     return misuse(new CascadeTooDeepError({ ...at(task, site), chain: tasksOf(cascade), limit: limits.maxCascade }))
   }
+  const unsupported = options === noOptions
+    ? noUnsupported
+    : unsupportedOptions(options, capabilitiesOf(executor, intent))
+  if (unsupported.length > 0 && scope.airlock.unsupportedOptions === "refuse") {
+    return misuse(new UnsupportedOptionError({ ...at(task, site), options: unsupported, executor: executor.name }))
+  }
+  const issues = issuesOfOptions(options, isDurable)
+  if (issues.length > 0) {
+    return misuse(new InvalidPayloadError({ ...at(task, site), issues }))
+  }
   if (isDurable || (limits.maxPayloadBytes !== Infinity && closure === undefined)) {
-    const issues = isDurable ? issuesOfOptions(options) : []
     // A durable executor stores the payload as it is now. It may change later, and only here can an error reach the caller.
-    const encoded = issues.length > 0 ? issues : request.encoded ?? encodeOrIssues(task, payload)
+    const encoded = request.encoded ?? encodeOrIssues(task, payload, isDurable)
     if (typeof encoded !== "string") {
       return misuse(new InvalidPayloadError({ ...at(task, site), issues: encoded }))
     }
@@ -161,7 +174,34 @@ const accept = (scope: Scope, intent: IntentRecord, request: EnqueueCall, fiber:
   if (intent.span !== undefined) {
     addEnqueueEvent(fiber, intent, scope)
   }
+  if (unsupported.length > 0 || unusedOutboxes.size > 0) {
+    return reportIgnored(scope, unsupported).pipe(
+      Effect.zipRight(reportUnusedOutboxes(executor)),
+      Effect.as(intent.id)
+    )
+  }
   return (buffer.length & 0x3ff) === 0 ? Effect.as(yieldToEventLoop, intent.id) : Effect.succeed(intent.id)
+}
+
+const noUnsupported: ReadonlyArray<string> = []
+
+/** The options that each Airlock has ignored and warned of, with the executor. */
+const ignored = new WeakMap<AirlockService, Set<string>>()
+
+/** Warns of options that the executor of a scope cannot carry out, once for each. */
+const reportIgnored = ({ airlock, executor }: Scope, options: ReadonlyArray<string>): Effect.Effect<void> => {
+  const told = ignored.get(airlock) ?? new Set<string>()
+  ignored.set(airlock, told)
+  const untold = options.filter((option) => !told.has(`${executor.name}/${option}`))
+  for (const option of untold) {
+    told.add(`${executor.name}/${option}`)
+  }
+  return untold.length === 0 ? Effect.void : Effect.logWarning(
+    `Airlock ignores options of enqueues that the executor "${executor.name}" cannot carry out: ${
+      untold.join(", ")
+    }. ` +
+      "Their intents run as if they had none."
+  )
 }
 
 interface Preflight {
@@ -192,10 +232,19 @@ const preflightOf = (task: AnyTask, payload: unknown, options: EnqueueOptions): 
   if (transaction !== undefined && frameOf(transaction, current) === undefined) {
     return undefined
   }
-  if (scope.executor.transactional === undefined) {
+  const { capabilities, durable, transactional } = scope.executor
+  if (
+    options !== noOptions &&
+    // Which executor a route chooses is known only when there is an intent.
+    (typeof capabilities === "function" || unsupportedOptions(options, capabilities).length > 0 ||
+      issuesOfOptions(options, durable !== false).length > 0)
+  ) {
+    return undefined
+  }
+  if (transactional === undefined) {
     return passed
   }
-  const encoded = issuesOfOptions(options).length > 0 ? undefined : encodeOrIssues(task, payload)
+  const encoded = encodeOrIssues(task, payload, true)
   return typeof encoded === "string" ? { encoded } : undefined
 }
 

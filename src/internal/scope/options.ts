@@ -1,11 +1,13 @@
 /**
- * Checks the options of an enqueue for a durable executor, which stores them.
+ * Checks the options of an enqueue: whether the executor carries them out, and whether their values are valid.
  *
  * @internal
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { EnqueueOptions } from "../../Intent.js"
+import type { Capability } from "../contract/executor.js"
+import { issuesOfJson } from "../support/json.js"
 
 /** @internal */
 export const noOptions: EnqueueOptions = Object.freeze({})
@@ -14,38 +16,78 @@ export const noOptions: EnqueueOptions = Object.freeze({})
 export const freezeOptions = (options: EnqueueOptions): EnqueueOptions =>
   options === noOptions ? options : Object.freeze({ ...options })
 
-/** `options.delay: expected a finite duration`, one line for each wrong option. @internal */
-export const issuesOfOptions = (options: EnqueueOptions): ReadonlyArray<string> => {
-  if (options === noOptions) {
-    return []
+/** The options that are no part of the capabilities of an executor. @internal */
+export const unsupportedOptions = (
+  options: EnqueueOptions,
+  capabilities: ReadonlyArray<Capability>
+): ReadonlyArray<Capability> => {
+  let unsupported: Array<Capability> | undefined
+  for (const name in options) {
+    // An unknown name is an option of a later version, or no option at all. No executor carries it out.
+    const option = name as Capability | "origin"
+    if (option !== "origin" && options[option] !== undefined && !capabilities.includes(option)) {
+      unsupported = [...unsupported ?? [], option]
+    }
   }
-  const { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt } = options
+  return unsupported ?? none
+}
+
+const none: ReadonlyArray<Capability> = []
+
+/**
+ * `options.delay: expected a finite duration`, one line for each wrong option. An executor in this process waits for times, and
+ * stores nothing.
+ *
+ * @internal
+ */
+export const issuesOfOptions = (options: EnqueueOptions, isStored: boolean): ReadonlyArray<string> => {
+  if (options === noOptions || (!isStored && options.delay === undefined && options.runAt === undefined)) {
+    return none
+  }
+  const { dedupeKey, delay, maxAttempts, native, orderingKey, priority, queue, runAt } = options
   const issues: Array<string> = []
   const expect = (isValid: boolean, what: string) => isValid ? undefined : issues.push(`options.${what}`)
-  expect(delay === undefined || isFiniteDuration(delay), "delay: expected a finite duration")
+  expect(
+    delay === undefined || isStorableDuration(delay),
+    "delay: expected a finite duration, of at most 8.64e15 milliseconds"
+  )
   expect(
     runAt === undefined || (runAt instanceof Date && !Number.isNaN(runAt.getTime())),
     "runAt: expected a valid Date"
   )
-  expect(priority === undefined || Number.isSafeInteger(priority), "priority: expected a whole number")
+  if (!isStored) {
+    return issues
+  }
+  expect(priority === undefined || isInteger(priority), "priority: expected a whole number of at most 32 bits")
   expect(
-    maxAttempts === undefined || (Number.isSafeInteger(maxAttempts) && maxAttempts > 0),
-    "maxAttempts: expected a whole number above 0"
+    maxAttempts === undefined || (isInteger(maxAttempts) && maxAttempts > 0),
+    "maxAttempts: expected a whole number above 0, of at most 32 bits"
   )
   for (const [name, key] of Object.entries({ queue, dedupeKey, orderingKey })) {
     expect(
-      key === undefined || (key.length <= 255 && !key.includes("\0")),
-      `${name}: expected at most 255 characters, none of them NUL`
+      key === undefined || (key.length <= 255 && !/\0|\p{Surrogate}/u.test(key)),
+      `${name}: expected at most 255 characters, none of them NUL or a half of a surrogate pair`
     )
   }
-  try {
-    JSON.stringify({ native, origin })
-  } catch {
-    issues.push("options.native: expected what JSON can hold")
-  }
+  expect(native === undefined || isJson(native), "native: expected what JSON can hold")
   return issues
 }
 
+/** The range of times that a Date can have, in milliseconds. */
+const maxTime = 8.64e15
+
 /** A string can have the type of a duration without being one. */
-const isFiniteDuration = (input: Duration.DurationInput): boolean =>
-  Option.exists(Duration.decodeUnknown(input), Duration.isFinite)
+const isStorableDuration = (input: Duration.DurationInput): boolean =>
+  Option.exists(Duration.decodeUnknown(input), (delay) => Duration.toMillis(delay) <= maxTime)
+
+/** The columns of the outbox have 32 bits. */
+const isInteger = (value: number): boolean => Number.isInteger(value) && value === (value | 0)
+
+const isJson = (value: unknown): boolean => {
+  try {
+    return issuesOfJson(value).length === 0
+  } catch {
+    // It refers to itself.
+    return false
+  }
+}

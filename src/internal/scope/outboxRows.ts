@@ -26,14 +26,23 @@ import { findScope, type Scope } from "./scope.js"
  */
 export const insertRows = (scope: Scope, database: unknown, fiber: AnyFiber): Effect.Effect<void, unknown> => {
   const fateOf = fatesSeenFrom(fiber)
+  let foreign: IntentRecord | undefined
   const intents = scope.planning
     ? []
-    : scope.buffer.filter((intent) =>
-      outboxOf(scope, intent)?.database === database && discardByFate(intent, fateOf(intent.fork)) === undefined
-    )
-  if (intents.length === 0) {
-    return Effect.void
-  }
+    : scope.buffer.filter((intent) => {
+      const outbox = outboxOf(scope, intent)
+      if (outbox !== undefined && outbox.database !== database) {
+        foreign ??= intent
+      }
+      return outbox?.database === database && discardByFate(intent, fateOf(intent.fork)) === undefined
+    })
+  const inserted = intents.length === 0 ? Effect.void : insertInto(scope, intents)
+  return foreign === undefined
+    ? inserted
+    : Effect.zipRight(warnOfForeign(outboxOf(scope, foreign)!, database, foreign), inserted)
+}
+
+const insertInto = (scope: Scope, intents: ReadonlyArray<IntentRecord>): Effect.Effect<void, unknown> => {
   const options = {
     held: scope.outer !== undefined || scope.options.approve !== undefined,
     undecided: findScope(scope, ({ options }) => options.approve !== undefined) !== undefined
@@ -56,6 +65,28 @@ export const insertRows = (scope: Scope, database: unknown, fiber: AnyFiber): Ef
           })
       )
     }
+  )
+}
+
+/** The databases whose transactions an outbox was found not to share, so that each is told of once. */
+const told = new WeakMap<Transactional, WeakSet<object>>()
+
+/**
+ * Warns of the first intent in a transaction of a database whose outbox has another client. Two clients of one database cannot
+ * be told from clients of two.
+ */
+const warnOfForeign = (outbox: Transactional, database: unknown, { task }: IntentRecord): Effect.Effect<void> => {
+  const databases = told.get(outbox) ?? new WeakSet<object>()
+  told.set(outbox, databases)
+  // `reserve` is an Effect, so it is an object.
+  if (databases.has(database as object)) {
+    return Effect.void
+  }
+  databases.add(database as object)
+  return Effect.logWarning(
+    `"${task.name}" was enqueued in a SQL transaction of one SqlClient, and its outbox has another SqlClient. So it is ` +
+      "stored after the COMMIT, and is lost if this process dies in between. If both are of the same database, give " +
+      "Outbox.live() the client that SqlTransaction.layer decorates."
   )
 }
 

@@ -10,9 +10,17 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { InvalidPayloadError } from "../../AirlockError.js"
 import type { AnyTask } from "../../Intent.js"
+import { isJsonSafe, issuesOfJson } from "./json.js"
 
 const checks = new WeakMap<AnyTask, (payload: unknown) => boolean>()
-const encoders = new WeakMap<AnyTask, (payload: unknown) => unknown>()
+
+interface Encoder {
+  readonly encode: (payload: unknown) => unknown
+  /** Whether JSON keeps everything that it encodes. Otherwise each value is checked. */
+  readonly isJsonSafe: boolean
+}
+
+const encoders = new WeakMap<AnyTask, Encoder>()
 
 // `Task.make` accepts only a Schema that needs no services.
 const schemaOf = (task: AnyTask) => task.payloadSchema as Schema.Schema.AnyNoContext
@@ -32,20 +40,37 @@ export const isValid = (task: AnyTask, payload: unknown): boolean => {
   }
 }
 
-/** Encodes a valid payload as JSON. Throws if that is not possible. @internal */
-export const encode = (task: AnyTask, payload: unknown): string => {
+const encoderOf = (task: AnyTask): Encoder => {
   let encoder = encoders.get(task)
   if (encoder === undefined) {
-    encoder = Schema.encodeSync(schemaOf(task))
+    const schema = schemaOf(task)
+    encoder = { encode: Schema.encodeSync(schema), isJsonSafe: isJsonSafe(schema.ast) }
     encoders.set(task, encoder)
   }
-  return JSON.stringify(encoder(payload)) ?? "null"
+  return encoder
 }
 
-/** Encodes a valid payload as JSON, or returns the issues that prevent it. @internal */
-export const encodeOrIssues = (task: AnyTask, payload: unknown): string | ReadonlyArray<string> => {
+/** Encodes a valid payload as JSON. Throws if that is not possible. @internal */
+export const encode = (task: AnyTask, payload: unknown): string =>
+  JSON.stringify(encoderOf(task).encode(payload)) ?? "null"
+
+/**
+ * Encodes a valid payload as JSON, or returns the issues that prevent it. A payload that is to be stored must also be the same
+ * when it is read again.
+ *
+ * @internal
+ */
+export const encodeOrIssues = (
+  task: AnyTask,
+  payload: unknown,
+  isStored: boolean
+): string | ReadonlyArray<string> => {
   try {
-    return encode(task, payload)
+    const encoder = encoderOf(task)
+    const value = encoder.encode(payload)
+    const encoded = JSON.stringify(value) ?? "null"
+    const issues = isStored && !encoder.isJsonSafe ? issuesOfJson(value) : []
+    return issues.length === 0 ? encoded : issues
   } catch (error) {
     return [`payload: cannot be encoded (${error instanceof Error ? error.name : "its Schema threw"})`]
   }

@@ -100,6 +100,13 @@ export const unfinished: Decision<FlushFailure> = {
 }
 
 /** @internal */
+export const undue: Decision<FlushFailure> = {
+  ...unfinished,
+  message:
+    "shut down before the time of these intents had come, and they are lost: Executor.background keeps them in memory"
+}
+
+/** @internal */
 export const late: Decision<Intent> = {
   level: LogLevel.Error,
   message:

@@ -59,6 +59,9 @@ const field = (value: unknown, name: string): unknown =>
 const rollbackTwice = (connection: Connection) =>
   Effect.orElse(execute(connection, "ROLLBACK"), () => execute(connection, "ROLLBACK"))
 
+/** Whether PostgreSQL refused a statement because an earlier one of its transaction had failed. @internal */
+export const isRefusedAfterFailure = ({ cause }: SqlError): boolean => field(cause, "code") === "25P02"
+
 const postgres: Driver = {
   name: "@effect/sql-pg",
   typeId: "~@effect/sql-pg/PgClient",
@@ -67,7 +70,7 @@ const postgres: Driver = {
   isOpen: (connection) =>
     execute(connection, "SELECT 1").pipe(
       Effect.as(true),
-      Effect.catchIf((error) => field(error.cause, "code") === "25P02", () => Effect.succeed(false))
+      Effect.catchIf(isRefusedAfterFailure, () => Effect.succeed(false))
     ),
   commit: (connection, firstFailure) =>
     Effect.matchEffect(connection.executeRaw("COMMIT", []), {

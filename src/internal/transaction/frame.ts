@@ -38,7 +38,7 @@ import { type AnyFiber, updateRefs } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
 import { Semaphore } from "../support/semaphore.js"
 import { now } from "../telemetry/spans.js"
-import { type Driver, execute } from "./driver.js"
+import { type Driver, execute, isRefusedAfterFailure, rolledBackBy } from "./driver.js"
 import { type RollbackHook, runRollbackHooks } from "./rollbackHooks.js"
 import { WatchedConnection } from "./watchedConnection.js"
 
@@ -314,13 +314,18 @@ const exitOfBody = <A, E, R>(
 
 /** Inserts the rows of an outbox, right before the COMMIT. */
 const insertIn = (frame: SqlFrame, fiber: AnyFiber): Effect.Effect<void, SqlError> =>
-  Effect.mapError(
-    Effect.suspend(() => insertRows(frame.scope, frame.connection.database, fiber)),
-    (error) =>
-      error instanceof SqlError
-        ? error
-        : new SqlError({ message: "The intents of a transaction could not be inserted in the outbox", cause: error })
-  )
+  Effect.suspend(() => {
+    // What failed before the insert is the cause of its failure, if the database refuses it for that.
+    const { firstFailure, lost } = frame.connection
+    return Effect.mapError(insertRows(frame.scope, frame.connection.database, fiber), (error) =>
+      lost !== undefined
+        ? lost
+        : !(error instanceof SqlError)
+        ? new SqlError({ message: "The intents of a transaction could not be inserted in the outbox", cause: error })
+        : firstFailure !== undefined && isRefusedAfterFailure(error)
+        ? rolledBackBy(firstFailure)
+        : error)
+  })
 
 const withTransactionSpan = <A, E, R>(
   { spanAttributes }: Database,
