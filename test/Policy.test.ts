@@ -90,7 +90,7 @@ describe("a selective policy", () => {
         "drop     Note by dedupe: an earlier intent has the key \"Note/x\"",
         "dispatch Note"
       ])
-    }).pipe(Effect.provide(layer())))
+    }).pipe(Effect.provide(layer({ unsupportedOptions: "ignore" }))))
 
   it.effect("logOnFlush logs the task and the id, and the payload only if its option is set", () =>
     Effect.gen(function*() {

@@ -11,6 +11,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import { identity } from "effect/Function"
 import { globalValue } from "effect/GlobalValue"
+import * as Predicate from "effect/Predicate"
 import {
   type AnyFiber,
   currentStep,
@@ -86,9 +87,10 @@ const currentRef: FiberRef.FiberRef<Current | undefined> = globalValue(
         empty: identity,
         combine: (first, second) => (value) => second(first(value)),
         diff: (_, value) => {
-          const moving = leaveStep(value)
+          const left = leaveStep(value)
           return () => {
-            moving.forEach((fork) => continueStep(fork))
+            // Effect runs the rest a second time, interrupted, if another item fails.
+            left.splice(0).forEach(continueStep)
             return value
           }
         },
@@ -100,7 +102,7 @@ const currentRef: FiberRef.FiberRef<Current | undefined> = globalValue(
 )
 
 /** The nodes of a step that the running fiber has left, to wait for a request. */
-const leaveStep = (current: Current | undefined): ReadonlyArray<Fork> => {
+const leaveStep = (current: Current | undefined): Array<Fork> => {
   const left = forksOf(current).filter(({ fiber, step }) =>
     fiber !== undefined && step !== undefined && fiber === runningFiber() && step !== currentStep(fiber)
   )
@@ -157,11 +159,20 @@ const noteUnknown = (fiber: AnyFiber, from: Fork | undefined): void => {
     const fork = at
     const ancestors = refsOf(fiber).locals.get(currentRef) ?? []
     const entry = ancestors.find(([, value]) => (value as Current | undefined)?.fork === fork)
-    const owner = entry && findFiber(entry[0], fork.forkedBy)
+    const owner = entry && findFiber(entry[0], forkersOf(fork))
     if (owner !== undefined) {
       noteFiber(fork, owner)
     }
   }
+}
+
+/** The fibers among whose children a fiber may be. A worker of a concurrent `Effect.forEach` forks for the fiber above it. */
+const forkersOf = (fork: Fork): ReadonlyArray<AnyFiber> => {
+  const forkers: Array<AnyFiber> = []
+  for (let at: Fork | undefined = fork; at !== undefined; at = at.parent) {
+    forkers.push(...[at.fiber, at.forkedBy].filter(Predicate.isNotUndefined))
+  }
+  return forkers
 }
 
 /** The current scope, policies and fork of a fiber. @internal */

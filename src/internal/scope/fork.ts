@@ -25,7 +25,7 @@ export type Fate = "succeeded" | "failed" | "interrupted" | "running" | "unknown
  */
 export interface Fork {
   readonly parent: Fork | undefined
-  /** The fiber that forked it, unless a captured runtime did. */
+  /** The fiber that forked it, if that is known; for the root of the tree, the fiber that opened the scope. */
   readonly forkedBy: AnyFiber | undefined
   /** The fiber, from the moment it is noted until it ends. */
   fiber: AnyFiber | undefined

@@ -38,7 +38,7 @@ export const openScope = (
   // A fiber that is interrupted already opens the scope for its cleanup.
   const interruptible = rest.interruptible !== false && !isInterrupted(fiber)
   if (!canBeOuter(current, options, mayBeOuter)) {
-    return openRoot({ airlock, context, current, options, interruptible })
+    return openRoot({ airlock, context, current, options, interruptible, openedBy: fiber })
   }
   const fork = notedFork(fiber, current)
   const outer = fork === current.fork ? current : { scope: current.scope, policies: current.policies, fork }
@@ -51,7 +51,8 @@ export const openScope = (
     options,
     cascade: outer.scope.cascade,
     planning: outer.scope.planning,
-    interruptible
+    interruptible,
+    openedBy: fiber
   })
 }
 
@@ -77,6 +78,7 @@ export interface RootOptions {
   readonly cascade?: Cascade | undefined
   readonly planning?: boolean
   readonly interruptible?: boolean
+  readonly openedBy?: AnyFiber
 }
 
 /**
@@ -86,7 +88,7 @@ export interface RootOptions {
  * @internal
  */
 export const openRoot = (
-  { airlock, cascade, context, current, interruptible = true, options, planning = false }: RootOptions
+  { airlock, cascade, context, current, interruptible = true, openedBy, options, planning = false }: RootOptions
 ): Scope => {
   const base = rebaseLocal(current?.policies, extend(undefined, airlock.policy, context))
   const executor = options.executor ?? executorIn(context) ?? airlock.executor
@@ -100,7 +102,8 @@ export const openRoot = (
     cascade: cascade ?? (current?.scope?.settlement === undefined ? current?.scope?.cascade : undefined),
     planning,
     interruptible,
-    settledAround: current?.scope?.settlement && current.scope.name
+    settledAround: current?.scope?.settlement && current.scope.name,
+    ...(openedBy !== undefined && { openedBy })
   })
 }
 

@@ -73,6 +73,8 @@ export interface ScopeFields {
   readonly planning: boolean
   /** Whether its fiber could be interrupted when it opened the scope. If not, an interruption does not cancel the scope. */
   readonly interruptible: boolean
+  /** The fiber that opened it, if one did that later forks others in it. */
+  readonly openedBy?: AnyFiber
   /** The name of the scope of its fiber, if that one had settled before this one was opened, as a root. */
   readonly settledAround?: string | undefined
 }
@@ -84,7 +86,7 @@ export interface ScopeFields {
  */
 export class Scope implements CurrentInside {
   readonly id = ++ids.last
-  readonly fork: Fork = makeFork(undefined)
+  readonly fork: Fork
   buffer: Array<IntentRecord> = []
   readonly limits: ResolvedLimits
   readonly airlock: AirlockService
@@ -111,6 +113,7 @@ export class Scope implements CurrentInside {
   defaultName: () => string = () => `scope ${this.id}`
 
   constructor(fields: ScopeFields) {
+    this.fork = makeFork(undefined, fields.openedBy)
     this.airlock = fields.airlock
     this.executor = fields.executor
     this.policies = fields.policies

@@ -131,10 +131,10 @@ const unsupervised = globalValue(
 /** Whether no other fiber supervises a fiber, because it is a daemon or was forked into a Scope. @internal */
 export const isUnsupervised = (fiber: AnyFiber): boolean => unsupervised.roots!.has(fiber)
 
-/** Finds a running fiber among the children of another one and the unsupervised fibers. @internal */
-export const findFiber = (id: FiberId.Single, parent: AnyFiber | undefined): AnyFiber | undefined => {
-  const children = (parent as (AnyFiber & Internals) | undefined)?._children ?? []
-  for (const fibers of [children, unsupervised.roots!]) {
+/** Finds a running fiber among the children of others and the unsupervised fibers. @internal */
+export const findFiber = (id: FiberId.Single, parents: ReadonlyArray<AnyFiber>): AnyFiber | undefined => {
+  const children = parents.map((fiber) => (fiber as AnyFiber & Internals)._children ?? [])
+  for (const fibers of [...children, unsupervised.roots!]) {
     for (const fiber of fibers) {
       if (Equal.equals(fiber.id(), id)) {
         return fiber
