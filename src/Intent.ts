@@ -18,8 +18,8 @@ import type * as Tracer from "effect/Tracer"
 export type IntentId = string & Brand.Brand<"effect-airlock/IntentId">
 
 /**
- * The options of `Airlock.enqueue`. The outbox carries out all of them. An executor that cannot carry one out refuses the
- * enqueue: see `Executor.capabilities`. Plans show `origin`.
+ * The options of `Airlock.enqueue`. The outbox stores all of them, and its relay carries out all but `queue` and `native`, which
+ * are for engines. An executor that cannot carry one out refuses the enqueue: see `Executor.capabilities`. Plans show `origin`.
  *
  * @since 0.1.0
  * @category options
