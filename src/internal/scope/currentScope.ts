@@ -39,8 +39,11 @@ const forkCurrent = (value: Current | undefined): Current | undefined => {
     return current
   }
   const { policies, scope } = current
-  const fork = parent === undefined || scope.settlement !== undefined ? current.fork : notedFork(parent, current)
-  return { scope, policies, fork: makeFork(fork, parent) }
+  if (scope.settlement !== undefined) {
+    // Only the fiber that entered the scope leaves it. A scope that has settled needs no tree.
+    return current === scope ? { scope, policies, fork: scope.fork } : current
+  }
+  return { scope, policies, fork: makeFork(parent === undefined ? current.fork : notedFork(parent, current), parent) }
 }
 
 /**

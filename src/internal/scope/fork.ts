@@ -25,8 +25,8 @@ export type Fate = "succeeded" | "failed" | "interrupted" | "running" | "unknown
  */
 export interface Fork {
   readonly parent: Fork | undefined
-  /** The fiber that forked it, if that is known; for the root of the tree, the fiber that opened the scope. */
-  readonly forkedBy: AnyFiber | undefined
+  /** The fiber that forked it, until it is noted; for the root of the tree, the fiber that opened the scope. */
+  forkedBy: AnyFiber | undefined
   /** The fiber, from the moment it is noted until it ends. */
   fiber: AnyFiber | undefined
   /** What became of the fiber, once it has ended. */
@@ -64,6 +64,7 @@ export const noteFiber = (fork: Fork, fiber: AnyFiber): void => {
 const observe = (fork: Fork, fiber: AnyFiber): void => {
   const stops = isUnsupervised(fiber) && !isForEachWorker(fiber)
   fork.fiber = fiber
+  fork.forkedBy = undefined
   fork.requests = requestsOf(fiber)
   if (fork.requests !== undefined && fork.parent?.requests !== fork.requests) {
     // A daemon runs the batch for the fiber that forked it and waits for the requests, but not for the end of the daemon.
