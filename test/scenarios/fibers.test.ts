@@ -15,6 +15,7 @@ import {
   ManagedRuntime,
   Metric,
   Queue,
+  Request,
   RequestResolver,
   Runtime,
   Schedule,
@@ -22,7 +23,7 @@ import {
   Stream
 } from "effect"
 import { Airlock, AirlockMetrics, AirlockScope, Policy } from "effect-airlock"
-import { batched, get, getBy, resolving } from "../support/batching.js"
+import { batched, type Get, get, getBy, resolving } from "../support/batching.js"
 import { letOthersRun } from "../support/letOthersRun.js"
 import { layer, left, note } from "../support/recorder.js"
 
@@ -445,6 +446,18 @@ describe("I6: an item of batched requests is one piece of work, in however many 
     "a RequestResolver that enqueues belongs to the fiber that asked": {
       program: Effect.forEach([1, 2], (id) => getBy(id, noting), { batching: true, concurrency: 2 }),
       leaves: ["resolved 1,2"]
+    },
+    "a RequestResolver that goes on after it has answered keeps its intents": {
+      program: getBy(
+        1,
+        RequestResolver.makeBatched((requests: ReadonlyArray<Get>) =>
+          Effect.zipRight(
+            note("resolved"),
+            Effect.zipRight(Request.succeed(requests[0]!, 1), Effect.never)
+          )
+        )
+      ),
+      leaves: ["resolved"]
     },
     "a RequestResolver that fails discards its intents": {
       program: Effect.exit(

@@ -3,7 +3,7 @@
  */
 import { Effect, Request, RequestResolver } from "effect"
 
-interface Get extends Request.Request<number> {
+export interface Get extends Request.Request<number> {
   readonly _tag: "Get"
   readonly id: number
 }

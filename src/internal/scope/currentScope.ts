@@ -24,7 +24,7 @@ import {
   updateRefs
 } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
-import { type Fork, leaveFiber, makeFork, moveToFiber, noteFiber, noteJoin } from "./fork.js"
+import { type Fork, makeFork, moveToFiber, noteFiber, noteJoin } from "./fork.js"
 import { rebaseLocal } from "./policyChain.js"
 import { type Current, findScope, isInside, type Scope } from "./scope.js"
 import { scopeOf } from "./view.js"
@@ -90,10 +90,10 @@ const currentRef: FiberRef.FiberRef<Current | undefined> = globalValue(
         empty: identity,
         combine: (first, second) => (value) => second(first(value)),
         diff: (_, value) => {
-          const left = leaveStep(value)
+          const forks = forksOfStep(value)
           return () => {
             // Effect runs the rest a second time, interrupted, if another item fails.
-            left.splice(0).forEach(continueStep)
+            forks.splice(0).forEach(continueStep)
             return value
           }
         },
@@ -105,13 +105,10 @@ const currentRef: FiberRef.FiberRef<Current | undefined> = globalValue(
 )
 
 /** The nodes of a step that the running fiber has left, to wait for a request. */
-const leaveStep = (current: Current | undefined): Array<Fork> => {
-  const left = forksOf(current).filter(({ fiber, step }) =>
+const forksOfStep = (current: Current | undefined): Array<Fork> =>
+  forksOf(current).filter(({ fiber, step }) =>
     fiber !== undefined && step !== undefined && fiber === runningFiber() && step !== currentStep(fiber)
   )
-  left.forEach(leaveFiber)
-  return left
-}
 
 const continueStep = (fork: Fork): void => {
   const running = runningFiber()

@@ -103,13 +103,7 @@ export const noteJoin = (fork: Fork, joiner: Fork): void => {
   }
 }
 
-/** An item of a batched `Effect.forEach` waits for its request. It counts as interrupted until Effect continues it. @internal */
-export const leaveFiber = (fork: Fork): void => {
-  fork.fiber = undefined
-  fork.fate = "interrupted"
-}
-
-/** Effect continues the item in another fiber, as part of another step. @internal */
+/** Effect continues an item of a batched `Effect.forEach` in another fiber, as part of another step. @internal */
 export const moveToFiber = (fork: Fork, fiber: AnyFiber, step: object | undefined): void => {
   fork.fate = undefined
   fork.step = step
