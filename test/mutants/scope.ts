@@ -80,7 +80,7 @@ export const scope: ReadonlyArray<Mutant> = [
       symbol: "decide",
       replace: "isInterrupted(fiber)",
       by: "false",
-      tests: ["test/Airlock.test.ts"]
+      tests: ["test/Plan.test.ts"]
     },
     {
       breaks: "I2: an interruption that is pending when the body ends is no part of the exit",

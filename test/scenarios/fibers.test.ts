@@ -70,7 +70,10 @@ const check = (cases: Record<string, Case>) => {
 describe("I6: the fate of a fiber is taken when it ends", () => {
   check({
     "a joined fiber that is interrupted later keeps its intents": {
-      program: Effect.acquireUseRelease(Effect.fork(note("a")), Fiber.join, Fiber.interrupt),
+      program: Effect.zipRight(
+        Effect.acquireUseRelease(Effect.fork(note("a")), Fiber.join, Fiber.interrupt),
+        letOthersRun
+      ),
       leaves: ["a"]
     },
     "awaited fibers that are interrupted later keep their intents": {
@@ -78,6 +81,7 @@ describe("I6: the fate of a fiber is taken when it ends", () => {
         const fibers = [yield* Effect.fork(note("a")), yield* Effect.fork(note("b"))]
         yield* Fiber.awaitAll(fibers)
         yield* Fiber.interruptAll(fibers)
+        yield* letOthersRun
       }),
       leaves: ["a", "b"]
     },
