@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -19,7 +20,13 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Schema from "effect/Schema"
 import type * as EffectScope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type FlushError, NotDurableError, type PolicyFailedError, type SettleTimeoutError } from "./AirlockError.js"
+import {
+  type FlushError,
+  NotDurableError,
+  type PolicyFailedError,
+  type SettleTimeoutError,
+  wrongAnswer
+} from "./AirlockError.js"
 import {
   type AirlockScope,
   type Exact,
@@ -441,9 +448,14 @@ const recover = <A, E>(
   Effect.flatMap(
     Effect.flip(failureOf(scope, exit, settlement)),
     (error) =>
-      Effect.logError("Airlock: not all intents of the scope left", error).pipe(
+      Effect.logError("Airlock: not all intents of the scope left", Cause.fail(error)).pipe(
         // The context of the scope has the services of `onFlushError`.
-        Effect.zipRight(Effect.exit(Effect.suspend(() => onFlushError(error)) as Effect.Effect<void, unknown>)),
+        Effect.zipRight(Effect.exit(Effect.suspend(() => {
+          const recovering: unknown = onFlushError(error)
+          return Effect.isEffect(recovering)
+            ? recovering as Effect.Effect<void, unknown>
+            : Effect.die(wrongAnswer(`The onFlushError of the scope "${scope.name}"`, recovering, "an Effect"))
+        }))),
         Effect.flatMap((recovered) => Exit.zipLeft(exit, recovered))
       )
   )

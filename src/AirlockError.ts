@@ -550,7 +550,9 @@ export class FlushError<out A = unknown>
   }
   override toJSON(): unknown {
     const failures = this.failures.map(({ intentId, reason, task }) => ({ intentId, task, reason: reason.toJSON() }))
-    return { _tag: this._tag, scope: this.scope, message: this.message, failures, exit: valueToJson(this.exit) }
+    // The value of a success is the application's, and may hold secrets.
+    const exit = Exit.isSuccess(this.exit) ? { _tag: this.exit._tag } : valueToJson(this.exit)
+    return { _tag: this._tag, scope: this.scope, message: this.message, failures, exit }
   }
 }
 

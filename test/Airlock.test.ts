@@ -306,6 +306,17 @@ describe("I2: a scope settles once, from its Exit", () => {
       expect(seen).toEqual([Exit.succeed("done")])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("an onFlushError that returns no Effect is a defect that says so", () =>
+    Effect.gen(function*() {
+      const onFlushError = (() => undefined) as unknown as () => Effect.Effect<void>
+      const exit = yield* note("fail").pipe(
+        Airlock.scoped({ onFlushError }),
+        Effect.exit,
+        Logger.withMinimumLogLevel(LogLevel.None)
+      )
+      expect(String(exit)).toContain("HookAnswerError")
+    }).pipe(Effect.provide(layer())))
+
   it.effect("a failure of onFlushError replaces the FlushError, and follows a cause of the body", () =>
     Effect.gen(function*() {
       const options = { onFlushError: () => Effect.fail("handled"), shouldFlush: () => true }

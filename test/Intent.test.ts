@@ -1,9 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Logger, Schema } from "effect"
-import { Airlock, AirlockLive, type Intent, Policy, Task } from "effect-airlock"
+import { Effect, Layer, Logger, Schema } from "effect"
+import { Airlock, AirlockLive, Executor, type Intent, Policy, Task } from "effect-airlock"
 import { inspect } from "node:util"
 
 const Mail = Task.make("Mail", { payload: { secret: Schema.String } })
+
+const payloadOf = ({ payload }: Intent.Intent) => (payload as typeof Mail.payloadSchema.Type).secret
 
 const oneIntent = Effect.gen(function*() {
   const options = { origin: "a form" }
@@ -49,6 +51,22 @@ describe("an intent", () => {
       expect(() => Object.assign(task as object, { name: "changed" })).toThrow(TypeError)
       expect(intent).toMatchObject({ id, options: { origin: "a form" }, payload, task: { name: "Mail" } })
     }).pipe(inPlan))
+
+  it.effect("is still an intent as a copy by spread, with another payload, for an executor", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const decorating = Executor.make({
+        name: "decorating",
+        dispatch: (intents, handlers) =>
+          handlers.run(intents.map((intent) => ({ ...intent, payload: { secret: `not ${payloadOf(intent)}` } })))
+      })
+      const Live = Mail.toLayer(({ secret }) => Effect.sync(() => seen.push(secret)))
+      yield* Airlock.enqueue(Mail, { secret: "a" }).pipe(
+        Airlock.scoped({ executor: decorating }),
+        Effect.provide(Layer.provideMerge(Live, Airlock.layer()))
+      )
+      expect(seen).toEqual(["not a"])
+    }))
 
   it.effect("can be enqueued and shown inside 20 000 nested policies", () =>
     Effect.gen(function*() {

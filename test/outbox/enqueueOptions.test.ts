@@ -16,6 +16,15 @@ describe("an enqueue for an outbox", () => {
       { delay: "1e-7 seconds" as Duration.DurationInput },
       "options.delay: expected a finite duration, of at most 8.64e15 milliseconds"
     ],
+    "a delay that is no number": [
+      { delay: Number.NaN },
+      "options.delay: expected a finite duration, of at most 8.64e15 milliseconds"
+    ],
+    "an orderingKey that is no string": [
+      { orderingKey: null as unknown as string },
+      "options.orderingKey: expected at most 255 characters, none of them NUL or a half of a surrogate pair"
+    ],
+    "an origin that is no string": [{ origin: 5n as unknown as string }, "options.origin: expected a string"],
     "a runAt that is no valid Date": [{ runAt: new Date(Number.NaN) }, "options.runAt: expected a valid Date"],
     "a maxAttempts of 0": [
       { maxAttempts: 0 },

@@ -14,7 +14,7 @@ import { NotAttemptedError, SettleTimeoutError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { DispatchReason, Outcome, RunOptions } from "../contract/executor.js"
 import { dispatchError } from "../scope/dispatch.js"
-import { type IntentRecord, isRecord, recordOf } from "../scope/intentRecord.js"
+import { IntentRecord, recordOf } from "../scope/intentRecord.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
 import { yieldToEventLoop } from "../support/yieldToEventLoop.js"
@@ -52,9 +52,9 @@ export const runHandlers = (
 
 const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> => {
   for (const intent of intents) {
-    if (!isRecord(intent)) {
+    if (!IntentRecord.is(intent)) {
       // An intent that comes from an engine or an outbox has no record yet.
-      return intents.map((intent) => isRecord(intent) ? intent : recordOf(intent))
+      return intents.map((intent) => IntentRecord.is(intent) ? intent : recordOf(intent))
     }
     intent.outcome = undefined
   }

@@ -78,7 +78,7 @@ export const enqueueEffect = <A, E, R>(
 ): Effect.Effect<IntentId> => {
   const site = callSite(enqueueEffect)
   return Effect.withFiberRuntime((fiber) => {
-    const task: AnyTask = { name, payloadSchema: Schema.Void }
+    const task: AnyTask = Object.freeze({ name, payloadSchema: Schema.Void })
     const closure = closureOf(effect, fiber.currentContext)
     return add({ task, payload: undefined, options, site, closure, encoded: undefined })
   })

@@ -62,45 +62,64 @@ export interface IntentFields {
 }
 
 /**
- * Users cannot change what they see of it: those properties have no setter. `Object.freeze` would cost each enqueue more, and
- * would freeze the three properties below too.
+ * Frozen: users cannot change what they see of it, and a copy by spread has it. What settling changes is in private fields.
  *
  * @internal
  */
 export class IntentRecord implements Intent, IntentFields {
+  readonly id: IntentId
+  readonly task: AnyTask
+  readonly payload: unknown
+  readonly options: EnqueueOptions
+  readonly enqueuedAt: number
+  readonly scopeId: number
+  readonly span: Tracer.AnySpan | undefined
   readonly #fields: IntentFields
-  fork: Fork
-  /** The outcome of its handler in this process, as soon as the handler has ended. */
-  outcome: Outcome | undefined = undefined
-  durable: Durable | undefined = undefined
+  #fork: Fork
+  #outcome: Outcome | undefined = undefined
+  #durable: Durable | undefined = undefined
 
   constructor(fields: IntentFields) {
+    this.id = fields.id
+    this.task = fields.task
+    this.payload = fields.payload
+    this.options = fields.options
+    this.enqueuedAt = fields.enqueuedAt
+    this.scopeId = fields.scopeId
+    this.span = fields.span
     this.#fields = fields
-    this.fork = fields.fork
+    this.#fork = fields.fork
+    Object.freeze(this)
   }
 
-  get id(): IntentFields["id"] {
-    return this.#fields.id
+  /** Whether an intent is a record, and not a copy. @internal */
+  static is(intent: Intent): intent is IntentRecord {
+    return #fields in intent
   }
 
-  get task(): IntentFields["task"] {
-    return this.#fields.task
+  get fork(): Fork {
+    return this.#fork
   }
 
-  get payload(): IntentFields["payload"] {
-    return this.#fields.payload
+  set fork(fork: Fork) {
+    this.#fork = fork
   }
 
-  get options(): IntentFields["options"] {
-    return this.#fields.options
+  /** The outcome of its handler in this process, as soon as the handler has ended. */
+  get outcome(): Outcome | undefined {
+    return this.#outcome
   }
 
-  get enqueuedAt(): IntentFields["enqueuedAt"] {
-    return this.#fields.enqueuedAt
+  set outcome(outcome: Outcome | undefined) {
+    this.#outcome = outcome
   }
 
-  get scopeId(): IntentFields["scopeId"] {
-    return this.#fields.scopeId
+  get durable(): Durable | undefined {
+    return this.#durable
+  }
+
+  set durable(durable: Durable | undefined) {
+    this.#durable = durable
   }
 
   get depth(): IntentFields["depth"] {
@@ -109,10 +128,6 @@ export class IntentRecord implements Intent, IntentFields {
 
   get cascade(): IntentFields["cascade"] {
     return this.#fields.cascade
-  }
-
-  get span(): IntentFields["span"] {
-    return this.#fields.span
   }
 
   get policies(): IntentFields["policies"] {
@@ -128,7 +143,7 @@ export class IntentRecord implements Intent, IntentFields {
   }
 
   get encoded(): string | undefined {
-    return this.durable?.encoded
+    return this.#durable?.encoded
   }
 
   // In logs: neither the payload, which may hold secrets, nor what is behind it.
@@ -175,6 +190,3 @@ export const recordOf = (intent: ForeignIntent): IntentRecord =>
     savepoint: undefined,
     closure: intent.closure
   })
-
-/** Only a record has this property. @internal */
-export const isRecord = (intent: Intent): intent is IntentRecord => "outcome" in intent

@@ -41,10 +41,10 @@ const none: ReadonlyArray<Capability> = []
  * @internal
  */
 export const issuesOfOptions = (options: EnqueueOptions, isStored: boolean): ReadonlyArray<string> => {
-  if (options === noOptions || (!isStored && options.delay === undefined && options.runAt === undefined)) {
+  if (options === noOptions) {
     return none
   }
-  const { dedupeKey, delay, maxAttempts, native, orderingKey, priority, queue, runAt } = options
+  const { dedupeKey, delay, maxAttempts, native, orderingKey, origin, priority, queue, runAt } = options
   const issues: Array<string> = []
   const expect = (isValid: boolean, what: string) => isValid ? undefined : issues.push(`options.${what}`)
   expect(
@@ -55,17 +55,18 @@ export const issuesOfOptions = (options: EnqueueOptions, isStored: boolean): Rea
     runAt === undefined || (runAt instanceof Date && !Number.isNaN(runAt.getTime())),
     "runAt: expected a valid Date"
   )
-  if (!isStored) {
-    return issues
-  }
-  expect(priority === undefined || isInteger(priority), "priority: expected a whole number of at most 32 bits")
   expect(
     maxAttempts === undefined || (isInteger(maxAttempts) && maxAttempts > 0),
     "maxAttempts: expected a whole number above 0, of at most 32 bits"
   )
+  if (!isStored) {
+    return issues
+  }
+  expect(priority === undefined || isInteger(priority), "priority: expected a whole number of at most 32 bits")
+  expect(origin === undefined || typeof origin === "string", "origin: expected a string")
   for (const [name, key] of Object.entries({ queue, dedupeKey, orderingKey })) {
     expect(
-      key === undefined || (key.length <= 255 && !/\0|\p{Surrogate}/u.test(key)),
+      key === undefined || (typeof key === "string" && key.length <= 255 && !/\0|\p{Surrogate}/u.test(key)),
       `${name}: expected at most 255 characters, none of them NUL or a half of a surrogate pair`
     )
   }
@@ -78,7 +79,7 @@ const maxTime = 8.64e15
 
 /** A string can have the type of a duration without being one. */
 const isStorableDuration = (input: Duration.DurationInput): boolean =>
-  Option.exists(Duration.decodeUnknown(input), (delay) => Duration.toMillis(delay) <= maxTime)
+  !Number.isNaN(input) && Option.exists(Duration.decodeUnknown(input), (delay) => Duration.toMillis(delay) <= maxTime)
 
 /** The columns of the outbox have 32 bits. */
 const isInteger = (value: number): boolean => Number.isInteger(value) && value === (value | 0)
