@@ -314,7 +314,7 @@ describe("I2: a scope settles once, from its Exit", () => {
         Effect.exit,
         Logger.withMinimumLogLevel(LogLevel.None)
       )
-      expect(String(exit)).toContain("HookAnswerError")
+      expect(Exit.isFailure(exit) && [...Cause.defects(exit.cause)]).toMatchObject([{ _tag: "HookAnswerError" }])
     }).pipe(Effect.provide(layer())))
 
   it.effect("a failure of onFlushError replaces the FlushError, and follows a cause of the body", () =>
