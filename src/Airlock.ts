@@ -428,7 +428,12 @@ const inScope = <A, E, R>(
               settle(scope, exit),
               (settlement) =>
                 options.onFlushError !== undefined && settlement.failures.length > 0
-                  ? recover(scope, exit, settlement, (error) => restore(options.onFlushError!(error)))
+                  ? recover(
+                    scope,
+                    exit,
+                    settlement,
+                    (error) => restore(recovering(scope, options.onFlushError!(error)))
+                  )
                   : exitOf(scope, exit, settlement)
             )
         ),
@@ -437,6 +442,12 @@ const inScope = <A, E, R>(
       )
     })
   })
+
+/** The Effect that `onFlushError` returned, if it is one. */
+const recovering = <A, E, R>({ name }: Scope, answer: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.isEffect(answer)
+    ? answer
+    : Effect.die(wrongAnswer(`The onFlushError of the scope "${name}"`, answer, "an Effect"))
 
 /** Logs the error of a flush, and gives it to `onFlushError`, whose failure replaces it. */
 const recover = <A, E>(
@@ -450,12 +461,7 @@ const recover = <A, E>(
     (error) =>
       Effect.logError("Airlock: not all intents of the scope left", Cause.fail(error)).pipe(
         // The context of the scope has the services of `onFlushError`.
-        Effect.zipRight(Effect.exit(Effect.suspend(() => {
-          const recovering: unknown = onFlushError(error)
-          return Effect.isEffect(recovering)
-            ? recovering as Effect.Effect<void, unknown>
-            : Effect.die(wrongAnswer(`The onFlushError of the scope "${scope.name}"`, recovering, "an Effect"))
-        }))),
+        Effect.zipRight(Effect.exit(Effect.suspend(() => onFlushError(error)) as Effect.Effect<void, unknown>)),
         Effect.flatMap((recovered) => Exit.zipLeft(exit, recovered))
       )
   )
