@@ -1043,6 +1043,9 @@ describe("the application's scope behaviour", () => {
       yield* Effect.gen(function*() {
         yield* note("closed").pipe(Airlock.scoped)
         yield* note("open").pipe(Airlock.scoped, Effect.provideService(Open, true))
+        // A property of an options object may be undefined without `exactOptionalPropertyTypes`.
+        const nothing = { approve: undefined } as unknown as { readonly name: string }
+        yield* note("still closed").pipe(Airlock.scoped(nothing))
         expect(yield* left).toEqual(["open"])
       }).pipe(Effect.provide(App), Effect.provideService(Open, false))
     }))

@@ -8,7 +8,7 @@ import {
 } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Runtime, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Runtime, Schema, Stream } from "effect"
 import type { AirlockScope } from "effect-airlock"
 import { Airlock, AirlockError, Executor, HttpMiddleware, Plan, Policy, Task } from "effect-airlock"
 import type { IncomingMessage } from "node:http"
@@ -666,14 +666,51 @@ describe("a server that is built inside a scope", () => {
     ([, serve]) =>
       Effect.gen(function*() {
         const router: Router = HttpRouter.empty.pipe(
-          HttpRouter.get("/", Effect.zipRight(note("planned"), HttpServerResponse.empty()))
+          HttpRouter.get(
+            "/",
+            Effect.zipRight(
+              note("planned"),
+              Effect.map(
+                HttpMiddleware.airlockStream(Stream.fromEffect(Effect.as(note("in the body"), new Uint8Array(1)))),
+                HttpServerResponse.stream
+              )
+            )
+          )
         )
-        const plan = yield* Effect.flatMap(serving(serve(router)), (base) => status(base, "/")).pipe(
+        const request = (base: string) => Effect.promise(async () => (await fetch(base)).arrayBuffer())
+        const plan = yield* Effect.flatMap(serving(serve(router)), request).pipe(
           Effect.scoped,
           Airlock.plan
         )
-        expect(plan.entries.map(({ decision, task }) => [task, decision])).toEqual([["Note", "dispatch"]])
+        expect(plan.entries.map(({ decision, task }) => [task, decision])).toEqual(Array(2).fill(["Note", "dispatch"]))
         expect(yield* left).toEqual([])
+      }).pipe(Effect.provide([layer(), quiet]))
+  )
+})
+
+describe("an app that code runs in a fiber of its own scope", () => {
+  const app = Effect.zipRight(note("in the app"), HttpServerResponse.empty())
+
+  it.scopedLive.each(Object.entries(positions))(
+    "leaves the scope of that code as it was: %s",
+    ([, serve]) =>
+      Effect.gen(function*() {
+        const router: Router = HttpRouter.empty.pipe(HttpRouter.get(
+          "/",
+          Effect.gen(function*() {
+            yield* note("before")
+            const { originalUrl } = yield* HttpServerRequest.HttpServerRequest
+            const other = HttpServerRequest.fromWeb(new Request(new URL(originalUrl, "http://localhost")))
+            yield* HttpMiddleware.airlock(app).pipe(
+              Effect.provideService(HttpServerRequest.HttpServerRequest, other)
+            )
+            yield* note("after")
+            return HttpServerResponse.empty()
+          })
+        ))
+        const base = yield* serving(serve(router))
+        expect(yield* status(base, "/")).toBe(204)
+        expect(yield* left).toEqual(["in the app", "before", "after"])
       }).pipe(Effect.provide([layer(), quiet]))
   )
 })

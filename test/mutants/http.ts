@@ -13,8 +13,15 @@ export const http: ReadonlyArray<Mutant> = [
     {
       breaks: "I6: what a request enqueues after its response feeds the scope that its server was built in",
       symbol: "inScope",
-      replace: "scope.outer === undefined ? enterForGood : enter",
+      replace: "scope.outer === undefined && !isOpenedBy(fiber) ? enterForGood : enter",
       by: "enter",
+      tests: ["test/HttpMiddleware.test.ts"]
+    },
+    {
+      breaks: "HTTP: an app that code runs in its own fiber locks that code out of its scope",
+      symbol: "inScope",
+      replace: "!isOpenedBy(fiber)",
+      by: "true",
       tests: ["test/HttpMiddleware.test.ts"]
     },
     {

@@ -69,6 +69,13 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/Policy.test.ts"]
     },
     {
+      breaks: "what began inside a plan dispatches when the plan has ended",
+      symbol: "decide",
+      replace: "scope.planning && scope.outer === undefined",
+      by: "false",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
       breaks: "I2: a failed scope dispatches",
       symbol: "flushes",
       replace: "Exit.isSuccess(exit)",
@@ -259,10 +266,24 @@ export const scope: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "a scope in a fiber whose own scope has settled can never flush",
-      symbol: "canBeOuter",
-      replace: "scope.settlement === undefined",
-      by: "true",
+      symbol: "stillOpen",
+      replace: "at = at.scope.outer",
+      by: "break",
       tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I5: a scope in a fiber whose own scope has settled passes by the scopes around that one",
+      symbol: "stillOpen",
+      replace: "at = at.scope.outer",
+      by: "return undefined",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "a body that is streamed inside a plan is not in the plan",
+      symbol: "openBeside",
+      replace: "planning ? stillOpen(current) : undefined",
+      by: "undefined",
+      tests: ["test/HttpMiddleware.test.ts"]
     },
     {
       breaks: "I2: an interruption cancels a scope inside an uninterruptible region",
@@ -366,8 +387,8 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "I6: a worker that succeeds with the Exit of a failure counts as a success",
       symbol: "fateOf",
-      replace: "Exit.isSuccess(exit) && Exit.isExit(exit.value) ? exit.value : exit",
-      by: "exit",
+      replace: "while (Exit.isSuccess(end) && Exit.isExit(end.value)) { end = end.value }",
+      by: "",
       tests: ["test/Airlock.test.ts"]
     },
     {
@@ -512,8 +533,8 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "I3: intents that do not leave though their scope succeeds are not reported at the usual log level",
       symbol: "reportUndispatched",
-      replace: "dispositions.flushes ? setAside : discarded",
-      by: "discarded",
+      replace: "dispositions.flushes",
+      by: "false",
       tests: ["test/scenarios/fibers.test.ts"]
     },
     {
@@ -544,7 +565,7 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "the application's scope behaviour overrides the options of a scope",
       symbol: "optionsOf",
-      replace: "{ ...airlock.scope, ...options }",
+      replace: "{ ...airlock.scope, ...Object.fromEntries(given) }",
       by: "{ ...options, ...airlock.scope }",
       tests: ["test/Airlock.test.ts"]
     },

@@ -281,6 +281,14 @@ describe("I6: a Stream that succeeds loses nothing", () => {
       }),
       leaves: ["a", "b"]
     },
+    "but a worker that fails discards its intents though the Stream recovers": {
+      program: Stream.make("a", "b").pipe(
+        Stream.mapEffect((text) => text === "b" ? failAfter(text) : note(text), { concurrency: 2 }),
+        Stream.catchAll(() => Stream.empty),
+        Stream.runDrain
+      ),
+      leaves: ["a"]
+    },
     "but a Stream that fails and is recovered discards the intents of its workers": {
       program: Stream.make("a", "b").pipe(
         Stream.mapEffect(failAfter, { concurrency: 2 }),
@@ -587,6 +595,39 @@ describe("a scope in a fiber whose own scope has settled", () => {
     }).pipe(Effect.provide(layer())))
 })
 
+describe("a scope in a fiber whose own scope has settled, inside one that has not", () => {
+  /** A daemon opens a scope after the scope in which it was forked. */
+  const lazily = Effect.gen(function*() {
+    const go = yield* Deferred.make<void>()
+    const worker = Effect.zipRight(Deferred.await(go), Airlock.scoped(note("lazy")))
+    const fiber = yield* Airlock.scoped(Effect.forkDaemon(worker))
+    yield* Deferred.succeed(go, void 0)
+    yield* Fiber.join(fiber)
+  })
+
+  it.effect("hands its intents over to that one", () =>
+    Effect.gen(function*() {
+      yield* Airlock.scoped(Effect.zipLeft(lazily, Effect.map(left, (texts) => expect(texts).toEqual([]))))
+      expect(yield* left).toEqual(["lazy"])
+      yield* Effect.ignore(Airlock.scoped(Effect.zipRight(lazily, Effect.fail("no"))))
+      yield* Airlock.scoped({ policy: Policy.dropAll })(lazily)
+      expect(yield* left).toEqual(["lazy"])
+    }).pipe(quiet, Effect.provide(layer())))
+
+  it.effect("is in the plan, and dispatches nothing after the plan has ended", () =>
+    Effect.gen(function*() {
+      const go = yield* Deferred.make<void>()
+      const plan = yield* Airlock.plan(Effect.zipRight(
+        lazily,
+        Effect.forkDaemon(Effect.zipRight(Deferred.await(go), Airlock.scoped(note("late"))))
+      ))
+      yield* Deferred.succeed(go, void 0)
+      yield* letOthersRun
+      expect(plan.entries.map(({ task }) => task)).toEqual(["Note"])
+      expect(yield* left).toEqual([])
+    }).pipe(quiet, Effect.provide(layer())))
+})
+
 describe("intents that are discarded though their scope succeeds", () => {
   it.effect("are named in one warning, with the fate of their fibers and the remedy", () =>
     Effect.gen(function*() {
@@ -605,7 +646,7 @@ describe("intents that are discarded though their scope succeeds", () => {
           "its fiber was interrupted",
           "its fiber failed",
           "its fiber still runs",
-          "Airlock.scoped",
+          "independent: true",
           "order"
         ]
       ) {

@@ -2,7 +2,7 @@
  * The cases of docs/pitfalls.md, each with its cure.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger, LogLevel } from "effect"
+import { Deferred, Effect, Fiber, Logger, LogLevel, Stream } from "effect"
 import { Airlock, type AirlockScope } from "effect-airlock"
 import { layer, left, note } from "../support/recorder.js"
 
@@ -87,6 +87,23 @@ const cases: Record<string, { readonly program: () => Program, readonly leaves: 
   "the cure for that: a scope around the step": {
     program: () => Effect.ignore(Airlock.scoped(Effect.zipRight(note("a"), Effect.fail("no")))),
     leaves: []
+  },
+  "operators that recover inside each worker let what failed leave": {
+    program: () => Effect.zipRight(Effect.partition(texts, onlyB, { concurrency: 2 }), Effect.void),
+    leaves: texts
+  },
+  "the cure for them: a scope around each item": {
+    program: () => Effect.partition(texts, (text) => Airlock.scoped(onlyB(text)), { concurrency: 2 }),
+    leaves: ["b"]
+  },
+  "a concurrent Stream.flatMap whose failure the Stream recovers lets what failed leave": {
+    program: () =>
+      Stream.fromIterable(texts).pipe(
+        Stream.flatMap(onlyB, { concurrency: 2 }),
+        Stream.catchAll(() => Stream.empty),
+        Stream.runDrain
+      ),
+    leaves: texts
   },
   "a fiber that still runs when the scope ends loses its intents": {
     program: () =>

@@ -18,7 +18,7 @@ import type { FlushError } from "../../AirlockError.js"
 import { type AirlockScope, withoutMarker } from "../../AirlockScope.js"
 import { Airlock } from "../contract/airlock.js"
 import type { ScopeOptions } from "../contract/scope.js"
-import { enter, enterForGood } from "../scope/currentScope.js"
+import { enter, enterForGood, isOpenedBy } from "../scope/currentScope.js"
 import { openScope } from "../scope/open.js"
 import { findScope, type Scope, type Settlement } from "../scope/scope.js"
 import { failureOf, settle, settleEmpty } from "../scope/settle.js"
@@ -109,8 +109,9 @@ const inScope = <E, R>(
   const hook = hooked
     ? hookFor(fiber, scope, (request, response) => settleBefore(scope, options, request, response, undefined))
     : []
-  // Outer middleware of the same request has a scope that goes on. Any other scope around must get nothing of this request.
-  const enterScope = scope.outer === undefined ? enterForGood : enter
+  // A scope that goes on in this fiber is that of outer middleware, or of code that runs the app itself. Any other scope around
+  // is one in which the server was built. It must get nothing of this request.
+  const enterScope = scope.outer === undefined && !isOpenedBy(fiber) ? enterForGood : enter
   enterScope(fiber, scope, ...hook)
   return withoutMarker(Effect.matchCauseEffect(app, settleByOutcome))
 }

@@ -160,7 +160,10 @@ const noteUnknown = (fiber: AnyFiber, from: Fork | undefined): void => {
     const ancestors = refsOf(fiber).locals.get(currentRef) ?? []
     const entry = ancestors.find(([, value]) => (value as Current | undefined)?.fork === fork)
     const owner = entry && findFiber(entry[0], forkersOf(fork))
-    if (owner !== undefined) {
+    if (owner === undefined) {
+      // It is not looked for again.
+      fork.fate = "unknown"
+    } else {
       noteFiber(fork, owner)
     }
   }
@@ -272,6 +275,9 @@ export const enter = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<R
  */
 export const enterForGood = (fiber: AnyFiber, scope: Scope, ...updates: ReadonlyArray<RefUpdate>): void =>
   setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [setCurrent(scope), ...updates]))
+
+/** Whether a fiber has opened its current scope itself. @internal */
+export const isOpenedBy = (fiber: AnyFiber): boolean => currentOf(fiber)?.scope?.fork.forkedBy === fiber
 
 /** Leaves a scope that the running fiber entered. @internal */
 export const exitEntered = (scope: Scope): Effect.Effect<void> =>

@@ -11,7 +11,15 @@ import * as FiberRef from "effect/FiberRef"
 import { type PolicyFailedError, type SettleTimeoutError, wrongAnswer } from "../../AirlockError.js"
 import { withCallersStack } from "../support/callSite.js"
 import type { AnyFiber } from "../support/effectInternals.js"
-import { committed, discard, discardByFate, dispatch, type Disposition, Dispositions } from "./disposition.js"
+import {
+  committed,
+  discard,
+  discardByFate,
+  type DiscardReason,
+  dispatch,
+  type Disposition,
+  Dispositions
+} from "./disposition.js"
 import { fatesSeenFrom, isInterrupted } from "./fork.js"
 import { type IntentRecord, isInserted } from "./intentRecord.js"
 import { planOf, viewOf } from "./plan.js"
@@ -43,6 +51,9 @@ export const decide = <A>(
   const isCancelled = () => options.byExitAlone !== true && scope.interruptible && isInterrupted(fiber)
   const endsInterrupted = isCancelled()
   const dispositions = byFibers(scope, fiber)
+  if (scope.planning && scope.outer === undefined) {
+    return Effect.succeed(discardUndecided(dispositions, "Planned"))
+  }
   if (!flushes(scope, endsInterrupted ? interruptedExit(exit, fiber) : exit, options, dispositions)) {
     return Effect.succeed(discardUndecided(dispositions))
   }
@@ -69,9 +80,9 @@ export const decide = <A>(
 export const discardAll = (scope: Scope): Dispositions =>
   discardUndecided(new Dispositions(scope.buffer, () => undefined))
 
-const discardUndecided = (dispositions: Dispositions): Dispositions => {
+const discardUndecided = (dispositions: Dispositions, why: DiscardReason = "ScopeFailed"): Dispositions => {
   dispositions.flushes = false
-  dispositions.decide(() => discard("ScopeFailed"))
+  dispositions.decide(() => discard(why))
   return dispositions
 }
 

@@ -27,7 +27,8 @@ export type Disposition =
   | { readonly _tag: "Fail", readonly reason: FlushReason }
 
 /**
- * Why an intent is discarded: its scope did not succeed, its plan was not approved, a savepoint beside it was rolled back, or
+ * Why an intent is discarded: its scope did not succeed, its plan was not approved, it was
+ * only planned, a savepoint beside it was rolled back, or
  * its branch of fibers did not succeed.
  *
  * @internal
@@ -35,6 +36,7 @@ export type Disposition =
 export type DiscardReason =
   | "ScopeFailed"
   | "NotApproved"
+  | "Planned"
   | "RolledBack"
   | "FiberFailed"
   | "FiberInterrupted"
@@ -44,6 +46,7 @@ export type DiscardReason =
 const reasons: { readonly [Why in DiscardReason]: string } = {
   ScopeFailed: "its scope did not succeed",
   NotApproved: "its plan was not approved",
+  Planned: "a plan dispatches nothing",
   RolledBack: "a savepoint beside it was rolled back",
   FiberFailed: "its fiber failed",
   FiberInterrupted: "its fiber was interrupted",
@@ -63,6 +66,7 @@ export const committed: Disposition = { _tag: "Committed" }
 const discards: { readonly [Why in DiscardReason]: Disposition } = {
   ScopeFailed: { _tag: "Discard", why: "ScopeFailed" },
   NotApproved: { _tag: "Discard", why: "NotApproved" },
+  Planned: { _tag: "Discard", why: "Planned" },
   RolledBack: { _tag: "Discard", why: "RolledBack" },
   FiberFailed: { _tag: "Discard", why: "FiberFailed" },
   FiberInterrupted: { _tag: "Discard", why: "FiberInterrupted" },

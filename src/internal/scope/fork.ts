@@ -55,7 +55,8 @@ export const makeFork = (parent: Fork | undefined, forkedBy?: AnyFiber, step?: o
 
 /** Notes the fiber of a node. The root of the tree has none: it is the fiber of the scope itself. @internal */
 export const noteFiber = (fork: Fork, fiber: AnyFiber): void => {
-  if (fork.parent !== undefined && fork.fiber === undefined && fork.fate === undefined) {
+  if (fork.parent !== undefined && fork.fiber === undefined && (fork.fate === undefined || fork.fate === "unknown")) {
+    fork.fate = undefined
     observe(fork, fiber)
   }
 }
@@ -87,15 +88,22 @@ export const isInterrupted = (fiber: AnyFiber): boolean => !Cause.isEmpty(fiber.
  */
 const fateOf = (fiber: AnyFiber, exit: Exit.Exit<unknown, unknown>, stops: boolean): Fate => {
   // The loser of Effect.timeout, and a worker of a concurrent Effect.forEach, end with a success that holds a failed Exit.
-  const end = Exit.isSuccess(exit) && Exit.isExit(exit.value) ? exit.value : exit
+  // A worker of a concurrent Stream ends with one inside another.
+  let end = exit
+  while (Exit.isSuccess(end) && Exit.isExit(end.value)) {
+    end = end.value
+  }
   if (Exit.isFailure(end) && !Cause.isInterruptedOnly(end.cause)) {
     return "failed"
   }
   return !stops && (Exit.isFailure(end) || isInterrupted(fiber)) ? "interrupted" : "succeeded"
 }
 
-/** Notes that a fiber was joined by another one. A fiber that fails cannot be joined. @internal */
+/** Notes that a fiber was joined by another one: so it has succeeded. A fiber that fails cannot be joined. @internal */
 export const noteJoin = (fork: Fork, joiner: Fork): void => {
+  if (fork.fate === "unknown") {
+    fork.fate = "succeeded"
+  }
   if (fork.joiners === undefined) {
     fork.joiners = [joiner]
   } else if (fork.joiners[fork.joiners.length - 1] !== joiner) {

@@ -35,17 +35,19 @@ export const openScope = (
   { airlock, context = fiber.currentContext, mayBeOuter, options, ...rest }: OpenOptions
 ): Scope => {
   const current = currentOf(fiber)
+  const around = stillOpen(current)
   // A fiber that is interrupted already opens the scope for its cleanup.
   const interruptible = rest.interruptible !== false && !isInterrupted(fiber)
-  if (!canBeOuter(current, options, mayBeOuter)) {
+  if (around === undefined || !canBeOuter(around.scope, options, mayBeOuter)) {
     return openRoot({ airlock, context, current, options, interruptible, openedBy: fiber })
   }
-  const fork = notedFork(fiber, current)
-  const outer = fork === current.fork ? current : { scope: current.scope, policies: current.policies, fork }
+  // A fiber whose own scope has settled has no node in the tree of the scope around that one.
+  const fork = around === current ? notedFork(fiber, around) : around.fork
+  const outer = fork === around.fork ? around : { scope: around.scope, policies: around.policies, fork }
   return new Scope({
     airlock,
     executor: outer.scope.executor,
-    policies: extend(extendOnce(outer.policies, policyIn(context), context), options.policy, context),
+    policies: extend(extendOnce(current?.policies, policyIn(context), context), options.policy, context),
     outer,
     context,
     options,
@@ -56,16 +58,23 @@ export const openScope = (
   })
 }
 
-/** A plan shows all intents: inside one, no scope is a root. A scope that has settled is no outer scope any more. */
+/** The current scope, or if that has settled, the innermost scope around it that has not. */
+const stillOpen = (current: Current | undefined): CurrentInside | undefined => {
+  let at = current
+  while (at?.scope?.settlement !== undefined) {
+    at = at.scope.outer
+  }
+  return isInsideScope(at) ? at : undefined
+}
+
+const isInsideScope = (current: Current | undefined): current is CurrentInside => current?.scope !== undefined
+
+/** A plan shows all intents: inside one, no scope is a root. */
 const canBeOuter = (
-  current: Current | undefined,
+  scope: Scope,
   { independent }: ScopeOptions,
   mayBeOuter: OpenOptions["mayBeOuter"] = () => true
-): current is CurrentInside => {
-  const scope = current?.scope
-  return scope !== undefined && scope.settlement === undefined &&
-    (scope.planning || (independent !== true && mayBeOuter(scope)))
-}
+): boolean => scope.planning || (independent !== true && mayBeOuter(scope))
 
 /** @internal */
 export interface RootOptions {
@@ -100,7 +109,8 @@ export const openRoot = (
     context,
     options,
     cascade: cascade ?? (current?.scope?.settlement === undefined ? current?.scope?.cascade : undefined),
-    planning,
+    // What began inside a plan stays a dry run when the plan has ended.
+    planning: planning || current?.scope?.planning === true,
     interruptible,
     settledAround: current?.scope?.settlement && current.scope.name,
     ...(openedBy !== undefined && { openedBy })
@@ -119,7 +129,8 @@ export const openBeside = (current: CurrentInside, context: Context.Context<neve
     airlock,
     executor: options.executor ?? executor,
     policies: extend(extendOnce(current.policies, policyIn(context), context), options.policy, context),
-    outer: undefined,
+    // A plan shows the intents of the body, too.
+    outer: planning ? stillOpen(current) : undefined,
     // It is no part of a request.
     context: Context.empty(),
     options,

@@ -25,13 +25,15 @@ const discarded: Decision<Disposed<"Discard">> = {
 
 const notApproved: typeof discarded = { ...discarded, message: "discarded intents: their plan was not approved" }
 
-/** The only discard that surprises: the scope succeeds, and these intents do not leave. */
+const planned: typeof discarded = { ...discarded, message: "discarded intents: a plan dispatches nothing" }
+
+/** The only discard that surprises: the scope flushes, and these intents do not leave. */
 const setAside: typeof discarded = {
   ...discarded,
   level: LogLevel.Warning,
   message:
-    "discarded intents though their scope succeeded: the fibers that enqueued them did not. Join those fibers before " +
-    "the scope ends, or put a scope around their work, with Airlock.scoped",
+    "discarded intents though their scope flushed, because of what became of their fibers. Join a fiber before the scope " +
+    "ends. Put Airlock.scoped({ independent: true }) around work that should leave whatever becomes of its fiber",
   describe: ({ disposition, intent }) => `${nameOf(intent)}: ${reasonOf(disposition.why)}`
 }
 
@@ -48,7 +50,8 @@ const dropped: Decision<Disposed<"Drop">> = {
 export const reportUndispatched = (scope: Scope, dispositions: Dispositions): Effect.Effect<void> => {
   const discards = groupBy(
     dispositions.where("Discard"),
-    ({ disposition: { why } }) => why === "NotApproved" ? notApproved : dispositions.flushes ? setAside : discarded
+    ({ disposition: { why } }) =>
+      dispositions.flushes ? setAside : why === "NotApproved" ? notApproved : why === "Planned" ? planned : discarded
   )
   return Effect.all([
     ...[...discards].map(([decision, items]) => tell(decision, items, scope.name)),

@@ -51,9 +51,17 @@ export interface Settlement {
   readonly isLost: boolean
 }
 
-/** The options of a scope, and what holds for all scopes of the application. A plan shows all intents, so its own scope has none. */
-const optionsOf = ({ airlock, options, outer, planning }: ScopeFields): ScopeOptions =>
-  airlock.scope === undefined || (planning && outer === undefined) ? options : { ...airlock.scope, ...options }
+/**
+ * The options of a scope, and what holds for all scopes of the application where they say nothing. A plan shows all intents, so
+ * its own scope has the options alone.
+ */
+const optionsOf = ({ airlock, options, outer, planning }: ScopeFields): ScopeOptions => {
+  if (airlock.scope === undefined || (planning && outer === undefined)) {
+    return options
+  }
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  return { ...airlock.scope, ...Object.fromEntries(given) }
+}
 
 const ids = globalValue(Symbol.for("effect-airlock/scopeIds"), () => ({ last: 0 }))
 
