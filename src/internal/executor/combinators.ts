@@ -79,7 +79,7 @@ export const tapped = (
       Effect.flatMap(callExecutor({ name: self.name, dispatch }, intents, handlers), (outcomes) => {
         const exit = checkAnswer(self, intents, Exit.succeed(outcomes))
         if (Exit.isFailure(exit)) {
-          return exit
+          return Effect.failCause(exit.cause)
         }
         const known = (intent: Intent, outcome: Outcome | undefined): Outcome =>
           Exit.isExit(outcome) ? outcome : Exit.fail(reasonOf(self, intent, exit, outcome))
