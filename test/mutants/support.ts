@@ -11,6 +11,20 @@ export const support: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/payloads.test.ts"]
     },
     {
+      breaks: "payload: an integer counts as finite, whatever encodes it",
+      symbol: "isSafe",
+      replace: "refinesNumber(ast)",
+      by: "true",
+      tests: ["test/outbox/payloads.test.ts"]
+    },
+    {
+      breaks: "payload: JSON inside a text is not decoded before it is stored",
+      symbol: "hidesJson",
+      replace: "!isJsonSafe(ast.to)",
+      by: "false",
+      tests: ["test/outbox/payloads.test.ts"]
+    },
+    {
       breaks: "payload: an instance of a class counts as what JSON keeps",
       symbol: "isJson",
       replace: "!isPlain(value)",
