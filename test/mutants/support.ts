@@ -148,6 +148,27 @@ export const support: ReadonlyArray<Mutant> = [
       tests: ["test/internal/support/printError.test.ts"]
     },
     {
+      breaks: "the body of a request is printed",
+      symbol: "dataOfObject",
+      replace: "textOfHttp(value)",
+      by: "undefined as string | undefined",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "a header in a field is printed",
+      symbol: "set",
+      replace: "secretHeaders.has(key.toLowerCase())",
+      by: "secretHeaders.has(\"\")",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "a cause with deep fields is printed twice",
+      symbol: "partsOf",
+      replace: "isOurs(error)",
+      by: "false",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
       breaks: "of the errors of a handler only the first is kept",
       symbol: "errorsOf",
       replace: "[squashed, ...all]",
