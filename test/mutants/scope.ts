@@ -311,6 +311,13 @@ export const scope: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/scope/policies.ts", [
     {
+      breaks: "a policy that is made inline warns of a misspelt name each time",
+      symbol: "warnOfUnknownTasks",
+      replace: "done.told.has(unknown.join())",
+      by: "false",
+      tests: ["test/Policy.test.ts"]
+    },
+    {
       breaks: "I2: an interruption that is pending when a scope flushes ends its policies",
       symbol: "runDeciding",
       replace: "!isInterrupted(fiber)",
