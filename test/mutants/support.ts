@@ -162,13 +162,6 @@ export const support: ReadonlyArray<Mutant> = [
       tests: ["test/internal/support/printError.test.ts"]
     },
     {
-      breaks: "a cause with deep fields is printed twice",
-      symbol: "partsOf",
-      replace: "isOurs(error)",
-      by: "false",
-      tests: ["test/internal/support/printError.test.ts"]
-    },
-    {
       breaks: "of the errors of a handler only the first is kept",
       symbol: "errorsOf",
       replace: "[squashed, ...all]",
