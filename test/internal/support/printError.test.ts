@@ -123,7 +123,7 @@ describe("a printed error", () => {
   })
 
   it("does not repeat a cause whose headline the message contains, however deep its fields are", () => {
-    const deep = new MailRefused({ status: 1, a: { b: { c: { d: { e: { f: 1 } } } } } })
+    const deep = new MailRefused({ status: 1, a: { b: { c: { d: { e: { f: { g: 1 } } } } } } })
     const long = new MailRefused({ status: 1, list: Array.from({ length: 600 }, (_, i) => ({ i })) })
     for (const cause of [deep, long]) {
       expect(printError(new DispatchError({ task: "SendMail", cause }))).not.toContain("[cause]")
