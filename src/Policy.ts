@@ -29,7 +29,7 @@ export const TypeId: unique symbol = Symbol.for("effect-airlock/Policy")
  */
 export type TypeId = typeof TypeId
 
-/** The property that holds the names of the tasks that a policy is about. @internal */
+/** The property that holds the names of tasks that a policy was given as text, which may be misspelt. @internal */
 export const NamedTasks: unique symbol = Symbol.for("effect-airlock/Policy/NamedTasks")
 
 /**
@@ -59,7 +59,7 @@ export interface Policy<out R = never> {
   readonly [TypeId]: TypeId
   /** What it does, such as `blockTasks(SendMail, Charge)`: in plans, logs and errors, and as its text. */
   readonly name: string
-  /** The names of the tasks that it is about. @internal */
+  /** The names of tasks that it was given as text. @internal */
   readonly [NamedTasks]?: ReadonlySet<string> | undefined
   /** Runs when an intent is enqueued. A failure refuses the intent: the enqueue dies with the `PolicyViolation`. */
   readonly onEnqueue: ((intent: Intent) => Effect.Effect<void, PolicyViolation, R>) | undefined
@@ -211,16 +211,16 @@ export interface TasksOptions {
 
 const byTask = (
   kind: string,
-  tasks: ReadonlySet<string>,
+  tasks: ReadonlyArray<AnyTask | string>,
   reason: string,
   options: TasksOptions | undefined,
   isAllowed: (task: string) => boolean
 ): Policy => {
-  const name = `${kind}(${[...tasks].join(", ")})`
+  const name = `${kind}(${[...namesOf(tasks)].join(", ")})`
   const policy = options?.onEnqueue === "raise"
     ? make({ name, onEnqueue: (intent) => isAllowed(intent.task.name) ? Effect.void : violation(intent, name, reason) })
     : make({ name, allows: (intent) => isAllowed(intent.task.name) ? allow : drop(reason) })
-  return { ...policy, [NamedTasks]: tasks }
+  return { ...policy, [NamedTasks]: new Set(tasks.filter((task) => typeof task === "string") as ReadonlyArray<string>) }
 }
 
 const namesOf = (tasks: ReadonlyArray<AnyTask | string>): ReadonlySet<string> =>
@@ -241,7 +241,7 @@ const namesOf = (tasks: ReadonlyArray<AnyTask | string>): ReadonlySet<string> =>
  */
 export const blockTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: TasksOptions): Policy => {
   const names = namesOf(tasks)
-  return byTask("blockTasks", names, "the task is blocked", options, (task) => !names.has(task))
+  return byTask("blockTasks", tasks, "the task is blocked", options, (task) => !names.has(task))
 }
 
 /**
@@ -263,7 +263,7 @@ export const blockTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: Tas
  */
 export const allowTasks = (tasks: ReadonlyArray<AnyTask | string>, options?: TasksOptions): Policy => {
   const names = namesOf(tasks)
-  return byTask("allowTasks", names, "the task is not among those allowed", options, (task) => names.has(task))
+  return byTask("allowTasks", tasks, "the task is not among those allowed", options, (task) => names.has(task))
 }
 
 /**
@@ -410,7 +410,7 @@ export const all = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<No
   }
 }
 
-/** The names of the tasks that some policies are about. */
+/** The names of tasks that some policies were given as text. */
 const tasksOf = (policies: ReadonlyArray<Policy<unknown>>): ReadonlySet<string> | undefined =>
   policies.some((policy) => policy[NamedTasks] !== undefined)
     ? new Set(policies.flatMap((policy) => [...policy[NamedTasks] ?? []]))

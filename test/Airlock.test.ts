@@ -275,10 +275,10 @@ describe("I2: a scope settles once, from its Exit", () => {
           logged.push(String(message))
         }
       })
-      const ignored = Executor.make({ name: "ignored", dispatch: () => Effect.succeed([]) })
+      const makeIgnored = () => Executor.make({ name: "ignored", dispatch: () => Effect.succeed([]) })
       const used = Executor.drain()
       const nested = (executor: Executor.Executor) => note("a").pipe(Airlock.scoped({ executor, name: "inner" }))
-      yield* Effect.zipRight(nested(ignored), nested(ignored)).pipe(
+      yield* Effect.zipRight(nested(makeIgnored()), nested(makeIgnored())).pipe(
         Airlock.scoped,
         Effect.zipRight(nested(used).pipe(Airlock.scoped({ executor: used }))),
         Effect.provide(Logger.replace(Logger.defaultLogger, logger))

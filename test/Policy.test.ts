@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
 import type { Intent, ScopeOptions } from "effect-airlock"
-import { Airlock, AirlockError, Plan, Policy } from "effect-airlock"
+import { Airlock, AirlockError, Plan, Policy, Task } from "effect-airlock"
 import { defectOf } from "./support/exits.js"
 import { layer, left, Note, note } from "./support/recorder.js"
 
@@ -330,22 +330,27 @@ describe("the name of a policy", () => {
   })
 })
 
-it.effect("a policy that names a task without a handler warns once, at the first flush", () =>
+it.effect("a policy that names a task without a handler warns once of the same names, however often it is made", () =>
   Effect.gen(function*() {
     const warnings: Array<unknown> = []
     const logger = Logger.make(({ message }) => {
       warnings.push(String(message))
     })
-    const misspelt = Policy.when(() => true, Policy.blockTasks(["Note", "SendWelcom"]))
-    const policy = Policy.all(misspelt, Policy.blockTasks([Note]))
-    for (let i = 0; i < 2; i++) {
+    const Elsewhere = Task.make("Elsewhere", { payload: {} })
+    const policies = [
+      () => Policy.all(Policy.when(() => true, Policy.blockTasks(["Note", "SendWelcom"])), Policy.blockTasks([Note])),
+      () => Policy.blockTasks(["Charg"], { onEnqueue: "raise" }),
+      () => Policy.blockTasks([Elsewhere])
+    ]
+    for (const make of [...policies, ...policies]) {
       yield* note("a").pipe(
-        Airlock.scoped({ policy }),
+        Airlock.scoped({ policy: make() }),
         Effect.provide(Logger.replace(Logger.defaultLogger, logger))
       )
     }
     expect(warnings).toEqual([
-      expect.stringContaining("have no handler in this Airlock: SendWelcom (registered: Note)")
+      expect.stringContaining("have no handler in this Airlock: SendWelcom (registered: Note)"),
+      expect.stringContaining("have no handler in this Airlock: Charg (registered: Note)")
     ])
   }).pipe(Effect.provide(layer())))
 

@@ -2,11 +2,11 @@
  * Options of an enqueue that an executor cannot carry out.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Layer, TestClock } from "effect"
-import { Airlock, AirlockTest, Executor, type Intent } from "effect-airlock"
+import { Effect, Exit, Layer, Metric, TestClock } from "effect"
+import { Airlock, AirlockMetrics, AirlockTest, Executor, type Intent } from "effect-airlock"
 import { defectOf } from "../support/exits.js"
 import { letOthersRun } from "../support/letOthersRun.js"
-import { Step, step, withHandlers } from "../support/tasks.js"
+import { Index, Next, Step, step, withHandlers, Work } from "../support/tasks.js"
 import { recordWarnings, warnings } from "../support/warnings.js"
 
 const every: Required<Omit<Intent.EnqueueOptions, "origin">> = {
@@ -165,6 +165,25 @@ describe("Executor.background", () => {
       expect(yield* warnings).toEqual([
         "Airlock shut down before the time of these intents had come, and they are lost: Executor.background keeps them in memory"
       ])
+    }).pipe(Effect.provide(recordWarnings))
+  })
+
+  it.effect("names and counts what is lost once, though several handlers close", () => {
+    const handlers = [Step, Index, Work, Next].map((task) => task.toLayer(() => Effect.void))
+    const counted = Metric.value(AirlockMetrics.failed.pipe(
+      Metric.tagged("task", "Step"),
+      Metric.tagged("reason", "NotAttemptedError")
+    ))
+    return Effect.gen(function*() {
+      const before = yield* counted
+      yield* Airlock.scoped(step("later", { delay: "1 second" })).pipe(
+        Effect.provide(Layer.provideMerge(
+          Layer.mergeAll(Layer.empty, ...handlers),
+          Airlock.layer({ executor: Executor.background() })
+        ))
+      )
+      expect(yield* warnings).toHaveLength(1)
+      expect((yield* counted).count - before.count).toBe(1)
     }).pipe(Effect.provide(recordWarnings))
   })
 

@@ -7,6 +7,8 @@ import { Airlock, AirlockError, Executor } from "effect-airlock"
 import { reasonsIn } from "../support/flushErrors.js"
 import { letOthersRun } from "../support/letOthersRun.js"
 import { Step, step, withHandlers, Work, work } from "../support/tasks.js"
+import { recordWarnings, warnings } from "../support/warnings.js"
+
 describe("an executor around another one", () => {
   it.effect("Executor.retrying dispatches only the failed intents again, in order", () =>
     Effect.gen(function*() {
@@ -160,4 +162,29 @@ describe("an executor around another one", () => {
       expect(told).toEqual(["Failure"])
       expect(reasonsIn(error)).toEqual(["DispatchError"])
     }))
+
+  it.effect.each([
+    ["undefined", undefined],
+    ["no list", Effect.succeed({ length: 1 })],
+    ["more outcomes than intents", Effect.succeed([Exit.void, Exit.void])],
+    ["no outcome", Effect.succeed([])],
+    ["an outcome that is no Exit", Effect.succeed(["done"])]
+  ])(
+    "Executor.tapped blames the executor for its answer, not the function that is told: %s",
+    ([, answer]) =>
+      Effect.gen(function*() {
+        const told: Array<string> = []
+        const wrong = Executor.make({ name: "wrong", dispatch: () => answer as never })
+        const error = yield* step("a").pipe(
+          Airlock.scoped({
+            executor: Executor.tapped(wrong, (_, outcome) => Effect.sync(() => told.push(outcome._tag)))
+          }),
+          Effect.flip,
+          Effect.provide(Airlock.AirlockLive)
+        )
+        expect(error.message).toMatch(/the executor "wrong" (returned|gave)/)
+        expect(yield* warnings).toEqual([])
+        expect(told.every((tag) => tag === "Failure")).toBe(true)
+      }).pipe(Effect.provide(recordWarnings))
+  )
 })

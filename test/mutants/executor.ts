@@ -51,6 +51,13 @@ export const executor: ReadonlyArray<Mutant> = [
       replace: "!waits",
       by: "waits || !waits",
       tests: ["test/executor/capabilities.test.ts"]
+    },
+    {
+      breaks: "background: a lost intent is named by each handler that closes",
+      symbol: "HeldBatches.abandon",
+      replace: "!batch.abandoned",
+      by: "!abandoned.has(batch)",
+      tests: ["test/executor/capabilities.test.ts"]
     }
   ]),
   ...inFile("src/internal/support/semaphore.ts", [

@@ -221,6 +221,13 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/wiring.test.ts"]
     },
     {
+      breaks: "durability: two executors that differ are reported for each Airlock",
+      symbol: "registerAirlock",
+      replace: "told.has(name)",
+      by: "false",
+      tests: ["test/outbox/wiring.test.ts"]
+    },
+    {
       breaks: "durability: an Airlock whose Layer has closed still counts",
       symbol: "registerAirlock",
       replace: "wiring.airlocks.delete(airlock)",
@@ -302,14 +309,14 @@ export const scope: ReadonlyArray<Mutant> = [
     {
       breaks: "nobody hears of an executor that is ignored inside another scope",
       symbol: "warnOfIgnoredExecutor",
-      replace: "warned.has(ignored)",
+      replace: "names.has(ignored.name)",
       by: "true",
       tests: ["test/Airlock.test.ts"]
     },
     {
       breaks: "an executor that is ignored is warned of each time",
       symbol: "warnOfIgnoredExecutor",
-      replace: "warned.add(ignored)",
+      replace: "warned.set(scope.airlock, names.add(ignored.name))",
       by: "",
       tests: ["test/Airlock.test.ts"]
     }
@@ -324,6 +331,13 @@ export const scope: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/scope/policies.ts", [
+    {
+      breaks: "a policy that is made inline warns of a misspelt name each time",
+      symbol: "warnOfUnknownTasks",
+      replace: "done.told.has(unknown.join())",
+      by: "false",
+      tests: ["test/Policy.test.ts"]
+    },
     {
       breaks: "I2: an interruption that is pending when a scope flushes ends its policies",
       symbol: "runDeciding",

@@ -11,6 +11,20 @@ export const support: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/payloads.test.ts"]
     },
     {
+      breaks: "payload: an integer counts as finite, whatever encodes it",
+      symbol: "isSafe",
+      replace: "refinesNumber(ast)",
+      by: "true",
+      tests: ["test/outbox/payloads.test.ts"]
+    },
+    {
+      breaks: "payload: JSON inside a text is not decoded before it is stored",
+      symbol: "hidesJson",
+      replace: "!isJsonSafe(ast.to)",
+      by: "false",
+      tests: ["test/outbox/payloads.test.ts"]
+    },
+    {
       breaks: "payload: an instance of a class counts as what JSON keeps",
       symbol: "isJson",
       replace: "!isPlain(value)",
@@ -131,6 +145,20 @@ export const support: ReadonlyArray<Mutant> = [
       symbol: "dataOfObject",
       replace: "value[Inspectable.symbolRedactable](currentRefs())",
       by: "Object.entries(value)",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "the body of a request is printed",
+      symbol: "dataOfObject",
+      replace: "textOfHttp(value)",
+      by: "undefined as string | undefined",
+      tests: ["test/internal/support/printError.test.ts"]
+    },
+    {
+      breaks: "a header in a field is printed",
+      symbol: "set",
+      replace: "secretHeaders.has(key.toLowerCase())",
+      by: "secretHeaders.has(\"\")",
       tests: ["test/internal/support/printError.test.ts"]
     },
     {

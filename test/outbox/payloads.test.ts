@@ -13,6 +13,11 @@ class Named extends Schema.Class<Named>("Named")({ name: Schema.String }) {}
 
 const key = Symbol("key")
 
+const DateAsInt = Schema.transform(Schema.DateFromSelf, Schema.Number, {
+  decode: (date) => date.getTime(),
+  encode: (millis) => new Date(millis)
+}).pipe(Schema.int())
+
 /** A Schema, a payload, and the issue, or `undefined` if the payload survives. */
 const payloads: Record<string, readonly [Schema.Schema.AnyNoContext, unknown, string | undefined]> = {
   "NaN": [Schema.Struct({ n: Schema.Number }), { n: Number.NaN }, "n: expected a finite number"],
@@ -43,6 +48,22 @@ const payloads: Record<string, readonly [Schema.Schema.AnyNoContext, unknown, st
   "undefined": [Schema.Undefined, undefined, "payload: expected what JSON keeps, not undefined"],
   "a function": [Schema.Unknown, { f: () => 1 }, "f: expected what JSON keeps, not a function"],
   "a symbol as a key": [Schema.Unknown, { [key]: 1 }, "payload: expected no symbols as keys"],
+  "an integer that is encoded as a Date": [
+    Schema.Struct({ at: DateAsInt }),
+    { at: 1000 },
+    "at: expected what JSON keeps, not a Date"
+  ],
+  "a Date in JSON inside a text": [
+    Schema.Struct({ a: Schema.parseJson(Schema.Struct({ at: Schema.DateFromSelf })), n: Schema.Number }),
+    { a: { at: new Date(0) }, n: 1 },
+    "a.at: expected DateFromSelf"
+  ],
+  "NaN in JSON inside a text": [
+    Schema.parseJson(Schema.Struct({ n: Schema.Number })),
+    { n: Number.NaN },
+    "n: expected number"
+  ],
+  "a number in JSON inside a text": [Schema.parseJson(Schema.Struct({ n: Schema.Number })), { n: 1.5 }, undefined],
   "a number": [Schema.Struct({ n: Schema.Number }), { n: -1.5 }, undefined],
   "a field that is undefined": [
     Schema.Struct({ a: Schema.optional(Schema.Number), b: Schema.UndefinedOr(Schema.String) }),
@@ -129,6 +150,7 @@ describe("a Schema whose AST shows that JSON keeps its payloads", () => {
     }),
     "a recursive Schema": Tree,
     "a class": Named,
+    "a part that is encoded as JSON": Schema.Struct({ a: Schema.parseJson(Schema.Struct({ at: Schema.Date })) }),
     "no payload": Schema.Void
   }
   const unknown: Record<string, Schema.Schema.AnyNoContext> = {
@@ -137,6 +159,10 @@ describe("a Schema whose AST shows that JSON keeps its payloads", () => {
     "undefined in a tuple": Schema.Tuple(Schema.UndefinedOr(Schema.String)),
     "a declared type": Schema.DateFromSelf,
     "a transformation from any number": Schema.DateFromNumber,
+    "an integer that is encoded as a Date": DateAsInt,
+    "a part that is encoded as JSON, which loses its type": Schema.parseJson(
+      Schema.Struct({ at: Schema.DateFromSelf })
+    ),
     "a bigint": Schema.BigIntFromSelf,
     "a symbol as a key": Schema.Struct({ [key]: Schema.String })
   }

@@ -120,6 +120,21 @@ describe("two Airlocks in one process", () => {
       yield* Effect.zipRight(again.close, one.close)
     }).pipe(Effect.provide(recordWarnings)))
 
+  it.effect("are named once for each pair of executors, however many Airlocks there are", () =>
+    Effect.gen(function*() {
+      const backgrounds = yield* Effect.replicateEffect(build(Layer.fresh(background)), 4)
+      const inProcess = yield* build(Airlock.layer())
+      expect(yield* warnings).toEqual([twoAirlocks("background", "inProcess")])
+      const drain = yield* build(Airlock.layer({ executor: Executor.drain() }))
+      const more = yield* build(Layer.fresh(background))
+      expect(yield* warnings).toEqual([
+        twoAirlocks("background", "inProcess"),
+        twoAirlocks("background", "drain"),
+        twoAirlocks("inProcess", "drain")
+      ])
+      yield* Effect.forEach([...backgrounds, inProcess, drain, more], ({ close }) => close)
+    }).pipe(Effect.provide(recordWarnings)))
+
   it.effect("are no reason for a warning if they have the same executor, or live one after the other", () =>
     Effect.gen(function*() {
       const one = yield* build(Airlock.layer())

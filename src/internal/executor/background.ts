@@ -278,7 +278,8 @@ class HeldBatches {
     const abandoned = new Set<HeldBatch>()
     const waiting: Array<Intent> = []
     const interrupt = Effect.suspend(() => {
-      const more = [...this.batches].filter((batch) => !abandoned.has(batch))
+      // Handlers that close at the same time abandon together: each batch is reported by one of them.
+      const more = [...this.batches].filter((batch) => !batch.abandoned)
       for (const batch of more) {
         abandoned.add(batch)
         batch.abandoned = true

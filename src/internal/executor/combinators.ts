@@ -73,13 +73,22 @@ export const tapped = (
   self: Executor,
   onOutcome: (intent: Intent, outcome: Outcome) => Effect.Effect<void>
 ): Executor =>
-  withDispatch(self, (dispatch) => (intents, handlers) =>
-    Effect.flatMap(dispatch(intents, handlers), (outcomes) => {
-      const tapping = Effect.forEach(intents, (intent, index) =>
-        Effect.catchAllCause(
-          Effect.suspend(() => onOutcome(intent, outcomes[index]!)),
-          (cause) => Effect.logWarning("A function given to Executor.tapped failed", cause)
-        ), { discard: true })
-      // The outcomes are returned however the tapping ends.
-      return Effect.as(Effect.exit(Effect.interruptible(tapping)), outcomes)
-    }))
+  withDispatch(
+    self,
+    (dispatch) => (intents, handlers) =>
+      Effect.flatMap(callExecutor({ name: self.name, dispatch }, intents, handlers), (outcomes) => {
+        const exit = checkAnswer(self, intents, Exit.succeed(outcomes))
+        if (Exit.isFailure(exit)) {
+          return Effect.failCause(exit.cause)
+        }
+        const known = (intent: Intent, outcome: Outcome | undefined): Outcome =>
+          Exit.isExit(outcome) ? outcome : Exit.fail(reasonOf(self, intent, exit, outcome))
+        const tapping = Effect.forEach(intents, (intent, index) =>
+          Effect.catchAllCause(
+            Effect.suspend(() => onOutcome(intent, known(intent, outcomes[index]))),
+            (cause) => Effect.logWarning("A function given to Executor.tapped failed", cause)
+          ), { discard: true })
+        // The outcomes are returned however the tapping ends.
+        return Effect.as(Effect.exit(Effect.interruptible(tapping)), outcomes)
+      })
+  )

@@ -140,20 +140,27 @@ export const openBeside = (current: CurrentInside, context: Context.Context<neve
   })
 }
 
-const warned = globalValue(Symbol.for("effect-airlock/ignoredExecutors"), () => new WeakSet<Executor>())
+/** The names of the executors of which each Airlock has warned. */
+const warned = globalValue(
+  Symbol.for("effect-airlock/ignoredExecutors"),
+  () => new WeakMap<AirlockService, Set<string>>()
+)
 
 /**
- * Warns that the executor of a scope's options is ignored because the scope is inside another one. Once for each executor,
- * because code opens the same scope again and again.
+ * Warns that the executor of a scope's options is ignored because the scope is inside another one. Once for each name
+ * of an executor, because code opens the same scope again and again, and may make its executor each time.
  *
  * @internal
  */
 export const warnOfIgnoredExecutor = (scope: Scope, ignored: Executor): Effect.Effect<void> => {
   const uses = (at: Scope): boolean => at.outer === undefined && at.options.executor === ignored
-  if (warned.has(ignored) || scope.planning || ignored === scope.executor || findScope(scope, uses) !== undefined) {
+  const names = warned.get(scope.airlock) ?? new Set()
+  if (
+    names.has(ignored.name) || scope.planning || ignored === scope.executor || findScope(scope, uses) !== undefined
+  ) {
     return Effect.void
   }
-  warned.add(ignored)
+  warned.set(scope.airlock, names.add(ignored.name))
   return Effect.logWarning(
     `Airlock ignores the executor "${ignored.name}" of the scope "${scope.name}", because the scope is inside another scope ` +
       `or a transaction, whose executor "${scope.executor.name}" counts. Give the option to the outermost scope, or open an ` +

@@ -17,6 +17,7 @@ import {
   wrongAnswer
 } from "../../AirlockError.js"
 import * as Policy from "../../Policy.js"
+import type { AirlockService } from "../contract/airlock.js"
 import { type DeadlineResult, runWithDeadline } from "../support/deadline.js"
 import { yieldToEventLoop } from "../support/yieldToEventLoop.js"
 import { setCurrent } from "./currentScope.js"
@@ -87,7 +88,10 @@ export const evaluateOnEnqueue = (
     }
   })
   return Effect.flatMap(
-    runDeciding(evaluated, "A policy", scope, scope.limits.policyTimeout),
+    Effect.zipRight(
+      warnOfUnknownTasks(scope, [intent]),
+      runDeciding(evaluated, "A policy", scope, scope.limits.policyTimeout)
+    ),
     ({ exit, timeout }): Effect.Effect<void, PolicyViolation | SettleTimeoutError> =>
       timeout !== undefined ? Effect.fail(timeout) : exit ?? Effect.interrupt
   )
@@ -118,30 +122,42 @@ export const evaluate = (
     )
     : Effect.succeed(noneDropped)
 
-/** The policies whose task names were compared with the handlers. */
-const compared = globalValue(Symbol.for("effect-airlock/comparedPolicies"), () => new WeakSet<Policy.Policy<unknown>>())
+/** For each Airlock, the policies whose names were compared with its handlers, and the names of which it has warned. */
+const compared = globalValue(
+  Symbol.for("effect-airlock/comparedPolicies"),
+  () =>
+    new WeakMap<AirlockService, { readonly policies: WeakSet<Policy.Policy<unknown>>, readonly told: Set<string> }>()
+)
 
 /**
- * Warns once of each policy that names a task which has no handler here, and of which this scope has no intent: most likely
- * the name is misspelt. A process without handlers cannot tell.
+ * Warns if a policy was given the text of a name that has no handler here, and of which none of these intents is: most likely
+ * the name is misspelt. Warns once of the same names, because code may make its policy each time. A process without handlers
+ * cannot tell.
  */
 const warnOfUnknownTasks = (
-  { airlock: { handlers } }: Scope,
+  { airlock }: Scope,
   intents: ReadonlyArray<IntentRecord>
 ): Effect.Effect<void> => {
+  const { handlers } = airlock
   let last: PolicyChain | undefined
   const warnings: Array<Effect.Effect<void>> = []
   for (const { policies } of intents) {
     // Most intents of a scope have the same chain.
     for (const { policy } of policies === last ? [] : links(policies)) {
       const named = policy[Policy.NamedTasks]
-      if (named === undefined || compared.has(policy) || handlers.names.length === 0) {
+      if (named === undefined || named.size === 0 || handlers.names.length === 0) {
         continue
       }
-      compared.add(policy)
+      const done = compared.get(airlock) ?? { policies: new WeakSet(), told: new Set() }
+      if (done.policies.has(policy)) {
+        continue
+      }
+      compared.set(airlock, done)
+      done.policies.add(policy)
       const known = new Set([...handlers.names, ...intents.map(({ task }) => task.name)])
       const unknown = [...named].filter((name) => !known.has(name))
-      if (unknown.length > 0) {
+      if (unknown.length > 0 && !done.told.has(unknown.join())) {
+        done.told.add(unknown.join())
         warnings.push(Effect.logWarning(
           `The policy "${policy.name}" names tasks that have no handler in this Airlock: ${unknown.join(", ")} ` +
             `(registered: ${handlers.names.join(", ")}). Correct the names, or give the policy the tasks themselves.`

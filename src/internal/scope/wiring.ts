@@ -28,7 +28,7 @@ export const unusedOutboxes: ReadonlySet<WiredOutbox> = wiring.unusedOutboxes
 /** The name of the executors of `AirlockTest`. An Airlock with such an executor may stand beside any other. @internal */
 export const testExecutor = "AirlockTest"
 
-/** Registers an Airlock while its Layer lives, and warns if the executor of another one differs. @internal */
+/** Registers an Airlock while its Layer lives, and warns once of each pair of executors that differ. @internal */
 export const registerAirlock = (airlock: AirlockService): Effect.Effect<void, never, EffectScope.Scope> =>
   Effect.acquireRelease(
     Effect.suspend(() => {
@@ -37,12 +37,17 @@ export const registerAirlock = (airlock: AirlockService): Effect.Effect<void, ne
       const others = executor.name === testExecutor
         ? []
         : [...wiring.airlocks].filter(([{ executor: other }]) => differ(executor, other))
-      wiring.airlocks.set(airlock, new Set(others.map(([{ executor }]) => executor.name)))
-      const untold = others.filter(([, told]) => !told.has(executor.name))
-      for (const [, told] of untold) {
+      const names = new Set(others.map(([{ executor }]) => executor.name))
+      const told = new Set(
+        others.filter(([, told]) => told.has(executor.name)).map(([{ executor }]) => executor.name)
+      )
+      for (const [, told] of others) {
         told.add(executor.name)
       }
-      return Effect.forEach(untold, ([other]) => warnOfTwo(executor, other.executor), { discard: true })
+      wiring.airlocks.set(airlock, names)
+      return Effect.forEach(names, (name) => told.has(name) ? Effect.void : warnOfTwo(executor.name, name), {
+        discard: true
+      })
     }),
     () => Effect.sync(() => wiring.airlocks.delete(airlock))
   )
@@ -50,9 +55,9 @@ export const registerAirlock = (airlock: AirlockService): Effect.Effect<void, ne
 const differ = (executor: Executor, other: Executor): boolean =>
   other.name !== testExecutor && (executor.name !== other.name || executor.durable !== other.durable)
 
-const warnOfTwo = (executor: Executor, other: Executor): Effect.Effect<void> =>
+const warnOfTwo = (executor: string, other: string): Effect.Effect<void> =>
   Effect.logWarning(
-    `This process has two Airlocks whose executors differ: "${other.name}" and "${executor.name}". The handlers of one do ` +
+    `This process has two Airlocks whose executors differ: "${other}" and "${executor}". The handlers of one do ` +
       "not run the intents of the other, and intents of the wrong one may not be durable. " +
       "Provide one Airlock to the whole application: with an outbox, one constant that Outbox.live() returns, and no AirlockLive."
   )

@@ -24,9 +24,10 @@ const isSafe = (ast: AST.AST, suspended: Set<AST.AST>): boolean => {
     case "Literal":
       return typeof ast.literal === "number" ? Number.isFinite(ast.literal) : typeof ast.literal !== "bigint"
     case "Refinement":
-      return finite.has(ast.annotations[AST.SchemaIdAnnotationId]) || isSafe(ast.from, suspended)
+      return (finite.has(ast.annotations[AST.SchemaIdAnnotationId]) && refinesNumber(ast)) ||
+        isSafe(ast.from, suspended)
     case "Transformation":
-      return isSafe(ast.from, suspended)
+      return isSafe(ast.from, suspended) && (!isParseJson(ast.from) || isSafe(ast.to, suspended))
     case "Suspend":
       return suspended.has(ast) || isSafe(ast.f(), suspended.add(ast))
     case "Union":
@@ -38,6 +39,45 @@ const isSafe = (ast: AST.AST, suspended: Set<AST.AST>): boolean => {
         typeof name === "string" && isSafeField(type, suspended)
       ) &&
         ast.indexSignatures.every(({ parameter, type }) => isSafe(parameter, suspended) && isSafeField(type, suspended))
+    default:
+      return false
+  }
+}
+
+/** A refinement of a transformation encodes what the transformation encodes, and that may be no number. */
+const refinesNumber = (ast: AST.AST): boolean =>
+  ast._tag === "Refinement" ? refinesNumber(ast.from) : ast._tag === "NumberKeyword"
+
+/** `Schema.parseJson(schema)` is composed of this and of the Schema. */
+const isParseJson = (ast: AST.AST): boolean => ast.annotations[AST.SchemaIdAnnotationId] === AST.ParseJsonSchemaId
+
+/**
+ * Whether a Schema encodes a part of its value as JSON inside a text, and its AST does not show that JSON keeps that part. The
+ * encoded value is then a text that JSON keeps: only decoding shows what was lost.
+ *
+ * @internal
+ */
+export const hidesJson = (ast: AST.AST, seen: Set<AST.AST> = new Set()): boolean => {
+  if (seen.has(ast)) {
+    return false
+  }
+  seen.add(ast)
+  const hides = (inner: AST.AST): boolean => hidesJson(inner, seen)
+  switch (ast._tag) {
+    case "Transformation":
+      return (isParseJson(ast.from) && !isJsonSafe(ast.to)) || hides(ast.from)
+    case "Refinement":
+      return hides(ast.from)
+    case "Suspend":
+      return hides(ast.f())
+    case "Union":
+      return ast.types.some(hides)
+    case "TupleType":
+      return [...ast.elements, ...ast.rest].some(({ type }) => hides(type))
+    case "TypeLiteral":
+      return [...ast.propertySignatures, ...ast.indexSignatures].some(({ type }) => hides(type))
+    case "Declaration":
+      return ast.typeParameters.some(hides)
     default:
       return false
   }

@@ -10,7 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { InvalidPayloadError } from "../../AirlockError.js"
 import type { AnyTask } from "../../Intent.js"
-import { isJsonSafe, issuesOfJson } from "./json.js"
+import { hidesJson, isJsonSafe, issuesOfJson } from "./json.js"
 
 const checks = new WeakMap<AnyTask, (payload: unknown) => boolean>()
 
@@ -18,6 +18,8 @@ interface Encoder {
   readonly encode: (payload: unknown) => unknown
   /** Whether JSON keeps everything that it encodes. Otherwise each value is checked. */
   readonly isJsonSafe: boolean
+  /** Whether only decoding shows what JSON loses. */
+  readonly hidesJson: boolean
 }
 
 const encoders = new WeakMap<AnyTask, Encoder>()
@@ -44,7 +46,11 @@ const encoderOf = (task: AnyTask): Encoder => {
   let encoder = encoders.get(task)
   if (encoder === undefined) {
     const schema = schemaOf(task)
-    encoder = { encode: Schema.encodeSync(schema), isJsonSafe: isJsonSafe(schema.ast) }
+    encoder = {
+      encode: Schema.encodeSync(schema),
+      isJsonSafe: isJsonSafe(schema.ast),
+      hidesJson: hidesJson(schema.ast)
+    }
     encoders.set(task, encoder)
   }
   return encoder
@@ -70,7 +76,7 @@ export const encodeOrIssues = (
     const value = encoder.encode(payload)
     const encoded = JSON.stringify(value) ?? "null"
     const issues = isStored && !encoder.isJsonSafe ? issuesOfJson(value) : []
-    return issues.length === 0 ? encoded : issues
+    return issues.length > 0 ? issues : isStored && encoder.hidesJson ? encodedOrIssues(task, encoded) : encoded
   } catch (error) {
     return [`payload: cannot be encoded (${error instanceof Error ? error.name : "its Schema threw"})`]
   }
@@ -81,15 +87,21 @@ export const bytesOf = (encoded: string): number => new TextEncoder().encode(enc
 
 /** Decodes a stored payload. The error contains none of its values. @internal */
 export const decode = (task: AnyTask, encoded: string): Effect.Effect<unknown, InvalidPayloadError> =>
-  Effect.suspend(() => {
-    const refuse = (issues: ReadonlyArray<string>) => Effect.fail(new InvalidPayloadError({ task: task.name, issues }))
-    try {
-      const result = Schema.decodeUnknownEither(schemaOf(task), { errors: "all" })(JSON.parse(encoded))
-      return Either.isLeft(result) ? refuse(describe(result.left.issue, "")) : Effect.succeed(result.right)
-    } catch (error) {
-      return refuse([`payload: cannot be decoded (${error instanceof Error ? error.name : "its Schema threw"})`])
-    }
-  })
+  Effect.suspend(() =>
+    Either.mapLeft(decodeOrIssues(task, encoded), (issues) => new InvalidPayloadError({ task: task.name, issues }))
+  )
+
+const decodeOrIssues = (task: AnyTask, encoded: string): Either.Either<unknown, ReadonlyArray<string>> => {
+  try {
+    const result = Schema.decodeUnknownEither(schemaOf(task), { errors: "all" })(JSON.parse(encoded))
+    return Either.mapLeft(result, ({ issue }) => describe(issue, ""))
+  } catch (error) {
+    return Either.left([`payload: cannot be decoded (${error instanceof Error ? error.name : "its Schema threw"})`])
+  }
+}
+
+const encodedOrIssues = (task: AnyTask, encoded: string): string | ReadonlyArray<string> =>
+  Either.match(decodeOrIssues(task, encoded), { onLeft: (issues) => issues, onRight: () => encoded })
 
 /** The issues of a payload, one for each path: `email: expected string`. Empty if the payload is valid. @internal */
 export const issuesOf = (task: AnyTask, payload: unknown): ReadonlyArray<string> => {

@@ -89,7 +89,7 @@ const partsOf = (error: unknown, walk: Walk = newWalk()): Printed => {
       ? justMessage(asText(dataOf(error, walk)))
       : walk.isExhausted()
       ? justMessage("...")
-      : walk.inside(error, () => partsOfObject(error, walk)) ?? justMessage("[circular]")
+      : walk.inside(error, () => partsOfObject(error, walk), isOurs(error)) ?? justMessage("[circular]")
   } catch {
     return justMessage(unprintable)
   }
@@ -126,19 +126,19 @@ const partsOfObject = (error: ErrorLike, walk: Walk): Printed => {
   }
   const message = messageOf(error)
   const cause = read(() => error.cause)
-  const isOurs = String(schemaOf(error)?.identifier).startsWith("effect-airlock/")
+  const ours = isOurs(error)
   // The messages of this package contain their fields.
-  const fields = isOurs ? {} : isError ? fieldsOf(error, cause, walk) : fieldsIn(data ?? {})
-  const also = isOurs ? error.also : undefined
+  const fields = ours ? {} : isError ? fieldsOf(error, cause, walk) : fieldsIn(data ?? {})
+  const also = ours ? error.also : undefined
   return {
     tag: textAt(() => error._tag),
     name: isError ? textAt(() => error.name) ?? "Error" : undefined,
     message: message === "" && !isError && Object.keys(fields).length === 0 && !("_tag" in error)
-      ? asText(read(() => ownText(error)) ?? "{}")
+      ? textOfEmpty(error) ?? "{}"
       : message,
     fields,
     // The messages of this package contain the place of the call too.
-    frames: isOurs ? [] : [...framesOf(error, message), ...spansOf(error)],
+    frames: ours ? [] : [...framesOf(error, message), ...spansOf(error)],
     cause: cause === undefined || cause === null ? undefined : partsOf(cause, walk),
     also: Array.isArray(also) ? also.map((other) => partsOf(other, walk)) : []
   }
@@ -146,6 +146,19 @@ const partsOfObject = (error: ErrorLike, walk: Walk): Printed => {
 
 const isRecord = (data: Json): data is { readonly [key: string]: Json } =>
   typeof data === "object" && data !== null && !Array.isArray(data)
+
+/** The text of an object without fields: that of its class, if it has a `toString`, else the name of its class. */
+const textOfEmpty = (value: object): string | undefined => {
+  const text = read(() => ownText(value))
+  const name = read(() => value.constructor?.name)
+  return value instanceof Promise
+    ? "a Promise"
+    : text !== undefined
+    ? shorten(text)
+    : typeof name === "string" && name !== "" && name !== "Object"
+    ? `${name} {}`
+    : undefined
+}
 
 /** The text of an object whose class has a `toString`. */
 const ownText = (value: object): string | undefined =>
@@ -160,6 +173,8 @@ const messageOf = (error: ErrorLike): string => {
 /** The class of an error, if a Schema defines it. */
 const schemaOf = (error: object): { readonly identifier?: unknown, readonly fields?: unknown } | undefined =>
   typeof error.constructor === "function" && "fields" in error.constructor ? error.constructor : undefined
+
+const isOurs = (error: object): boolean => String(schemaOf(error)?.identifier).startsWith("effect-airlock/")
 
 const defaultToJson = read(() => (Data.Error.prototype as ErrorLike).toJSON)
 
@@ -261,26 +276,33 @@ const toJson = (
 
 /** The values around the one that is printed, and how many values may still follow. */
 interface Walk {
-  /** Calls a function with an object, unless the object is inside itself. */
-  readonly inside: <A>(object: object, f: () => A) => A | undefined
+  /**
+   * Calls a function with an object, unless the object is inside itself. An object that adds nothing to what is printed does
+   * not count: what is inside it is printed as it is printed alone.
+   */
+  readonly inside: <A>(object: object, f: () => A, addsNothing?: boolean) => A | undefined
   readonly isExhausted: () => boolean
 }
 
 const newWalk = (): Walk => {
   const around = new Set<object>()
   let left = maxValues
+  let uncounted = 0
   return {
-    isExhausted: () => left <= 0 || around.size > maxDepth,
-    inside: (object, f) => {
+    isExhausted: () => left <= 0 || around.size - uncounted > maxDepth,
+    inside: (object, f, addsNothing = false) => {
       if (around.has(object)) {
         return undefined
       }
-      left--
+      const counts = addsNothing && uncounted < maxDepth ? 0 : 1
+      left -= counts
+      uncounted += 1 - counts
       around.add(object)
       try {
         return f()
       } finally {
         around.delete(object)
+        uncounted -= 1 - counts
       }
     }
   }
@@ -308,7 +330,10 @@ const dataOf = (value: unknown, walk: Walk): Json | undefined => {
           ? null
           : walk.isExhausted()
           ? "..."
-          : walk.inside(value, () => dataOfObject(value, walk) ?? "{}") ?? "[circular]"
+          : walk.inside(value, () => {
+            const data = dataOfObject(value, walk) ?? {}
+            return isRecord(data) && Object.keys(data).length === 0 ? textOfEmpty(value) ?? data : data
+          }) ?? "[circular]"
       } catch {
         return unprintable
       }
@@ -321,6 +346,10 @@ const dataOfObject = (value: object, walk: Walk): Json | undefined => {
   }
   if (value instanceof Error) {
     return toJson(partsOfObject(value, walk))
+  }
+  const http = textOfHttp(value)
+  if (http !== undefined) {
+    return http
   }
   const toJSON = read(() => (value as ErrorLike).toJSON)
   const json: unknown = typeof toJSON === "function" ? read(() => toJSON.call(value), value) : value
@@ -346,6 +375,31 @@ const dataOfObject = (value: object, walk: Walk): Json | undefined => {
     : dataOfEntries(Object.keys(value).map((key) => [key, read(() => Reflect.get(value, key), unprintable)]), walk)
 }
 
+/** A part of HTTP of `@effect/platform`, or the data that its `toJSON` gave. */
+interface HttpPart {
+  readonly _id?: unknown
+  readonly method?: unknown
+  readonly url?: unknown
+  readonly status?: unknown
+  readonly contentLength?: unknown
+}
+
+const isHttp = (value: HttpPart, name: string): boolean =>
+  Symbol.for(`@effect/platform/${name}`) in value || value._id === `@effect/platform/${name}`
+
+/** A request or a response in short. Its body, its headers and the query of its URL may hold secrets. */
+const textOfHttp = (value: HttpPart): string | undefined =>
+  isHttp(value, "HttpBody")
+    ? typeof value.contentLength === "number" ? `[${value.contentLength} bytes]` : "[body]"
+    : isHttp(value, "HttpClientResponse") || isHttp(value, "HttpServerResponse")
+    ? `status ${value.status}`
+    : isHttp(value, "HttpClientRequest") || isHttp(value, "HttpServerRequest")
+    ? `${value.method} ${String(value.url).replace(/[?#].*/s, "")}`
+    : undefined
+
+/** Headers that are never printed, wherever a field has their name. */
+const secretHeaders = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"])
+
 const dataOfEntries = (entries: ReadonlyArray<readonly [string, unknown]>, walk: Walk): Json => {
   const data: Record<string, Json> = {}
   for (const [key, value] of entries.slice(0, maxValues)) {
@@ -357,7 +411,12 @@ const dataOfEntries = (entries: ReadonlyArray<readonly [string, unknown]>, walk:
 const set = (data: Record<string, Json>, key: string, value: Json | undefined): void => {
   if (value !== undefined) {
     // An assignment to `__proto__` would set the prototype.
-    Object.defineProperty(data, key, { value, enumerable: true, configurable: true, writable: true })
+    Object.defineProperty(data, key, {
+      value: secretHeaders.has(key.toLowerCase()) ? "<redacted>" : value,
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
   }
 }
 

@@ -1,6 +1,7 @@
-import { Headers } from "@effect/platform"
+import { Headers, HttpBody, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Data, Effect, FiberId, Redacted, Schema } from "effect"
+import { DispatchError } from "../../../src/AirlockError.js"
 import {
   errorsOf,
   errorToJson,
@@ -88,6 +89,46 @@ describe("a printed error", () => {
     const text = printError(error) + JSON.stringify(errorToJson(error)) + printError(Redacted.make("secret"))
     expect(text).not.toContain("secret")
     expect(text).toContain("\"accept\":\"text\"")
+  })
+
+  it("shows of HTTP what was asked and answered, and no body, header or query", () => {
+    const request = HttpClientRequest.post("https://mail.example/send").pipe(
+      HttpClientRequest.setUrlParam("key", "secret"),
+      HttpClientRequest.setHeader("x-token", "secret"),
+      HttpClientRequest.bodyUnsafeJson({ card: "secret" })
+    )
+    const web = new Response("secret", { status: 503, headers: { "x-token": "secret" } })
+    const response = HttpClientResponse.fromWeb(request, web)
+    const refused = new HttpClientError.ResponseError({ request, response, reason: "StatusCode" })
+    const shown = { request: "POST https://mail.example/send", response: "status 503" }
+    expect(errorToJson(refused)).toMatchObject(shown)
+    expect(printHeadline({ ...shown, body: request.body })).toBe(JSON.stringify({ ...shown, body: "[17 bytes]" }))
+    expect(printHeadline(request.toJSON())).toBe(shown.request)
+    expect(printHeadline(response)).toBe(shown.response)
+    expect(printHeadline(HttpBody.empty)).toBe("[body]")
+    expect(web.bodyUsed).toBe(false)
+    const body = { headers: { Authorization: "secret", COOKIE: "secret", "set-cookie": ["secret"] } }
+    const map = new Map([["X-Api-Key", "secret"], ["accept", "text"]])
+    const text = printError(refused) + printError(new MailRefused({ status: 1, body, map, authorization: "secret" }))
+    expect(text).not.toContain("secret")
+    expect(text).toContain("\"accept\":\"text\"")
+  })
+
+  it("names the class of an object without fields", () => {
+    expect(printHeadline(new Response("a"))).toBe("Response {}")
+    expect(printHeadline({ response: new Response("a"), none: {} })).toBe("{\"response\":\"Response {}\",\"none\":{}}")
+    expect(printHeadline(Promise.resolve(1))).toBe("a Promise")
+    expect(printHeadline({ pattern: /a/ })).toBe("{\"pattern\":\"/a/\"}")
+    expect(printHeadline({})).toBe("{}")
+  })
+
+  it("does not repeat a cause whose headline the message contains, however deep its fields are", () => {
+    const deep = new MailRefused({ status: 1, a: { b: { c: { d: { e: { f: { g: 1 } } } } } } })
+    const long = new MailRefused({ status: 1, list: Array.from({ length: 600 }, (_, i) => ({ i })) })
+    for (const cause of [deep, long]) {
+      expect(printError(new DispatchError({ task: "SendMail", cause }))).not.toContain("[cause]")
+    }
+    expect(printError(new Error("a", { cause: new Error("b") }))).toContain("[cause]: Error: b")
   })
 
   const self: Record<string, unknown> = { name: "self" }
