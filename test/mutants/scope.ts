@@ -448,13 +448,6 @@ export const scope: ReadonlyArray<Mutant> = [
       tests: ["test/scenarios/fibers.test.ts"]
     },
     {
-      breaks: "I6: the intents of an unknown fiber are dispatched",
-      symbol: "fateOfFork",
-      replace: `"unknown"`,
-      by: `"succeeded"`,
-      tests: ["test/scenarios/fibers.test.ts"]
-    },
-    {
       breaks: "I6: a batch belongs to the daemon that runs it",
       symbol: "observe",
       replace: "fork.requests !== undefined && fork.parent?.requests !== fork.requests",
@@ -503,6 +496,13 @@ export const scope: ReadonlyArray<Mutant> = [
       symbol: "locally",
       replace: "{ scope: before.scope, policies: before.policies, fork: now.fork }",
       by: "before",
+      tests: ["test/scenarios/fibers.test.ts"]
+    },
+    {
+      breaks: "I6: the intents of an unknown fiber are dispatched",
+      symbol: "noteUnknown",
+      replace: `"unknown"`,
+      by: `"succeeded"`,
       tests: ["test/scenarios/fibers.test.ts"]
     },
     {
