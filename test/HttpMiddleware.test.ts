@@ -682,7 +682,10 @@ describe("a server that is built inside a scope", () => {
           Effect.scoped,
           Airlock.plan
         )
-        expect(plan.entries.map(({ decision, task }) => [task, decision])).toEqual(Array(2).fill(["Note", "dispatch"]))
+        expect(plan.entries.map(({ decision, task }) => `${decision} ${task}`)).toEqual([
+          "dispatch Note",
+          "dispatch Note"
+        ])
         expect(yield* left).toEqual([])
       }).pipe(Effect.provide([layer(), quiet]))
   )
