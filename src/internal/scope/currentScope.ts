@@ -183,8 +183,8 @@ export const currentOf = (fiber: AnyFiber): Current | undefined =>
   insideProvidedScope(fiber, afterSettled(fiber.getFiberRef(currentRef)))
 
 /**
- * The fiber that entered a scope leaves it when the scope settles. Any other fiber stays in the scope, which refuses its
- * enqueues.
+ * A fiber whose value is the scope itself has entered it, and leaves it when the scope has settled. Any other fiber has a value
+ * that `forkCurrent` made: it stays in the scope, which refuses its enqueues.
  */
 const afterSettled = (value: Current | undefined): Current | undefined => {
   let current = value
