@@ -94,7 +94,7 @@ export const scope: ReadonlyArray<Mutant> = [
       symbol: "decide",
       replace: "endsInterrupted ? interruptedExit(exit, fiber) : exit",
       by: "exit",
-      tests: ["test/Airlock.test.ts"]
+      tests: ["test/internal/scope/settle.test.ts"]
     },
     {
       breaks: "I2: a scope that shouldFlush flushes after an interruption discards its intents",

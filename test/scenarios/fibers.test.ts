@@ -559,10 +559,10 @@ describe("a runtime that was captured in a scope and used after it has settled",
     Effect.gen(function*() {
       yield* Effect.gen(function*() {
         const closing = yield* Scope.make()
-        const view = yield* Scope.extend(Airlock.open(), closing)
-        const runtime = yield* Effect.provideService(Effect.runtime<AirlockScope>(), AirlockScope, view)
+        yield* Scope.extend(Airlock.open(), closing)
+        // Only the FiberRef of the runtime knows the scope.
+        const runtime = yield* Effect.provide(Effect.runtime<AirlockScope>(), Airlock.unchecked)
         yield* Scope.close(closing, Exit.void)
-        // The runtime is used by another fiber than the one that opened the scope.
         yield* Effect.flatMap(Effect.forkDaemon(late(runtime)), Fiber.join)
       }).pipe(Airlock.scoped)
       expect(yield* left).toEqual([])

@@ -5,7 +5,7 @@ import { withoutMarker } from "../../../src/AirlockScope.js"
 import { exitInside } from "../../../src/internal/scope/currentScope.js"
 import { openScope } from "../../../src/internal/scope/open.js"
 import { settle } from "../../../src/internal/scope/settle.js"
-import { layer, note } from "../../support/recorder.js"
+import { layer, left, note } from "../../support/recorder.js"
 
 describe("settle", () => {
   it.effect("settles a scope once, and gives each later call, during or after that, the first result", () =>
@@ -36,5 +36,31 @@ describe("settle", () => {
       expect(yield* Fiber.join(second)).toBe(settlement)
       expect(yield* settle(scope, Exit.void)).toBe(settlement)
       expect(dispatches).toBe(1)
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("asks shouldFlush about an exit that has the pending interruption of the fiber", () =>
+    Effect.gen(function*() {
+      const airlock = yield* Airlock.Airlock
+      const [begun, go] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+      const asked: Array<Exit.Exit<unknown, unknown>> = []
+      const shouldFlush = (exit: Exit.Exit<unknown, unknown>) => {
+        asked.push(exit)
+        return true
+      }
+      const settling = yield* Effect.withFiberRuntime((fiber) => {
+        const scope = openScope(fiber, { airlock, options: { shouldFlush } })
+        return withoutMarker(exitInside(note("a"), fiber, scope)).pipe(
+          Effect.zipRight(Deferred.succeed(begun, void 0)),
+          Effect.zipRight(Deferred.await(go)),
+          Effect.zipRight(settle(scope, Exit.void))
+        )
+      }).pipe(Effect.uninterruptible, Effect.fork)
+      yield* Deferred.await(begun)
+      yield* Fiber.interruptFork(settling)
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(go, void 0)
+      yield* Fiber.await(settling)
+      expect(asked.map(Exit.isInterrupted)).toEqual([true])
+      expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(layer())))
 })
