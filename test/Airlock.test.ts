@@ -6,6 +6,7 @@ import {
   Effect,
   Exit,
   Fiber,
+  FiberRef,
   Layer,
   Logger,
   LogLevel,
@@ -110,6 +111,13 @@ describe("I2: a scope settles once, from its Exit", () => {
         expect(yield* left).toEqual(["a", "b"])
       }).pipe(Effect.provide(layer())))
   }
+
+  it.effect("a FiberRef that the body set stays set after the scope", () =>
+    Effect.gen(function*() {
+      const ref = yield* FiberRef.make("before")
+      yield* Airlock.scoped(Effect.zipRight(note("a"), FiberRef.set(ref, "set by the body")))
+      expect(yield* FiberRef.get(ref)).toBe("set by the body")
+    }).pipe(Effect.provide(layer())))
 
   it.effect("a settling scope refuses further intents", () =>
     Effect.gen(function*() {
