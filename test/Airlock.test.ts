@@ -112,7 +112,7 @@ describe("I2: a scope settles once, from its Exit", () => {
       }).pipe(Effect.provide(layer())))
   }
 
-  it.effect("a FiberRef that the body set stays set after the scope", () =>
+  it.scoped("a FiberRef that the body set stays set after the scope", () =>
     Effect.gen(function*() {
       const ref = yield* FiberRef.make("before")
       yield* Airlock.scoped(Effect.zipRight(note("a"), FiberRef.set(ref, "set by the body")))
