@@ -110,7 +110,7 @@ export const http: ReadonlyArray<Mutant> = [
       symbol: "bodyScope",
       replace: "Exit.interrupt(fiber.id())",
       by: "Exit.void",
-      tests: ["test/docs/http.test.ts"]
+      tests: ["test/scenarios/streams.test.ts"]
     },
     {
       breaks: "HTTP: a body runs in the transaction of its request",

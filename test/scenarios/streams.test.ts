@@ -106,6 +106,13 @@ describe("Airlock.scopedStream", () => {
       expect((yield* left).length).toBeGreaterThan(2)
     }).pipe(Effect.provide(layer())))
 
+  it.effect("discards those of a streamed body whose reader stops before the end, as a client does that disconnects", () =>
+    Effect.gen(function*() {
+      const body = yield* Airlock.scoped(HttpMiddleware.airlockStream(noted(numbers)))
+      yield* body.pipe(Stream.take(2), Stream.runDrain)
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("a FlushError is an error of the stream, or a defect if its reader has stopped", () =>
     Effect.gen(function*() {
       const stream = Airlock.scopedStream(Stream.make(1, 2).pipe(Stream.rechunk(1), Stream.tap(() => note("fail"))))
