@@ -61,8 +61,7 @@ export const encode = (task: AnyTask, payload: unknown): string =>
   JSON.stringify(encoderOf(task).encode(payload)) ?? "null"
 
 /**
- * Encodes a valid payload as JSON, or returns the issues that prevent it. A payload that is to be stored must also be the same
- * when it is read again.
+ * Encodes a valid payload as JSON, or returns the issues that prevent it. JSON must not change a payload that an outbox stores.
  *
  * @internal
  */
