@@ -50,6 +50,11 @@ const onServer = (server: Server) => {
   }
 }
 
+/** The timeout that `better-sqlite3` has by default, and its stand-in has not (`sqliteDriver.ts`). */
+const busyTimeout = Layer.effectDiscard(
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`PRAGMA busy_timeout = 5000`)
+)
+
 export const sqlite: Database = {
   name: "SQLite",
   own: Context.unsafeGet(SqliteClient.SqliteClient),
@@ -58,7 +63,9 @@ export const sqlite: Database = {
   client: (options) =>
     Layer.unwrapScoped(Effect.gen(function*() {
       const directory = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "airlock-" })
-      return SqliteClient.layer({ ...options, filename: (yield* Path.Path).join(directory, "test.db") })
+      return busyTimeout.pipe(
+        Layer.provideMerge(SqliteClient.layer({ ...options, filename: (yield* Path.Path).join(directory, "test.db") }))
+      )
     })).pipe(Layer.provide(NodeContext.layer))
 }
 

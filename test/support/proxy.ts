@@ -1,6 +1,6 @@
 /**
  * A TCP proxy for a database server. It breaks the connection at a statement: before the server gets the statement, or
- * before the client gets the answer.
+ * before the client gets the answer. Or it leaves connections half-open.
  */
 import { Effect } from "effect"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
@@ -14,12 +14,18 @@ export interface Proxy {
   readonly port: number
   /** Breaks the connection when the statement comes for the next time. */
   readonly cut: (cut: Cut) => void
+  /**
+   * From now on no data passes on the connections that are open, and they stay open: the other side is gone without a word.
+   * New connections are not affected.
+   */
+  readonly freeze: () => void
 }
 
 export const proxyTo = (url: URL) =>
   Effect.acquireRelease(
     Effect.async<Proxy & { readonly close: () => void }>((resume) => {
       let next: Cut | undefined
+      let frozen = 0
       const sockets = new Set<Socket>()
       const server = createServer((client) => {
         const upstream = connect({ host: url.hostname, port: Number(url.port) })
@@ -30,7 +36,11 @@ export const proxyTo = (url: URL) =>
         }
         sockets.add(client)
         let answerIsCut = false
+        const generation = frozen
         client.on("data", (data) => {
+          if (generation < frozen) {
+            return
+          }
           if (next !== undefined && data.includes(next.statement)) {
             const { at } = next
             next = undefined
@@ -44,7 +54,7 @@ export const proxyTo = (url: URL) =>
         upstream.on("data", (data) => {
           if (answerIsCut) {
             end()
-          } else {
+          } else if (generation === frozen) {
             client.write(data)
           }
         })
@@ -58,6 +68,9 @@ export const proxyTo = (url: URL) =>
           port: (server.address() as AddressInfo).port,
           cut: (cut) => {
             next = cut
+          },
+          freeze: () => {
+            frozen++
           },
           close: () => {
             sockets.forEach((socket) => socket.destroy())

@@ -1,6 +1,5 @@
 /**
- * The database servers of the tests. Without a server its tests are skipped, with a warning. With
- * `AIRLOCK_TEST_REQUIRE=all` a missing server is a failure.
+ * The database servers of the tests.
  */
 import { MysqlClient } from "@effect/sql-mysql2"
 import { PgClient } from "@effect/sql-pg"
@@ -8,7 +7,8 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Layer, Redacted } from "effect"
 import { randomBytes } from "node:crypto"
 import { connect } from "node:net"
-import { afterAll, beforeAll, describe } from "vitest"
+import { afterAll, beforeAll } from "vitest"
+import { describeNeeding } from "./needs.js"
 
 export interface Server {
   readonly name: string
@@ -47,14 +47,10 @@ const reachable = new Map(
 
 /** Defines tests that need a server. */
 export const describeOn = (server: Server, name: string, define: () => void): void => {
-  if (reachable.get(server) === true) {
-    describe(name, define)
-  } else if (process.env["AIRLOCK_TEST_REQUIRE"] === "all") {
-    throw new Error(`${server.name} does not answer at ${server.url.host} (${server.variable}), and may not be missing`)
-  } else {
-    console.warn(`SKIPPED, for ${server.name} does not answer at ${server.url.host} (${server.variable}): ${name}`)
-    describe.skip(`${name} (skipped: no ${server.name})`, define)
-  }
+  const missing = reachable.get(server) === true
+    ? undefined
+    : `${server.name} does not answer at ${server.url.host} (${server.variable})`
+  describeNeeding({ name: server.name, missing }, name, define)
 }
 
 const admin = (server: Server, statement: (sql: SqlClient) => Effect.Effect<unknown, unknown>) =>

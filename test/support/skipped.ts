@@ -1,5 +1,6 @@
 /**
- * Prints at the end of a run how many tests were skipped, so that a run without servers does not look complete.
+ * Prints at the end of a run how many tests were skipped, so that a run does not look complete that lacks a server
+ * or the real SQLite driver.
  */
 import type { Reporter, TestModule } from "vitest/node"
 
@@ -8,8 +9,8 @@ export default class Skipped implements Reporter {
     const skipped = modules.flatMap((module) => [...module.children.allTests("skipped")])
     if (skipped.length > 0) {
       console.warn(
-        `\n${skipped.length} TESTS WERE SKIPPED: the servers that they need did not answer. ` +
-          "CONTRIBUTING.md says which; AIRLOCK_TEST_REQUIRE=all makes it a failure.\n"
+        `\n${skipped.length} TESTS WERE SKIPPED: a server that they need did not answer, or better-sqlite3 is a stand-in. ` +
+          "CONTRIBUTING.md says what to do; AIRLOCK_TEST_REQUIRE=all makes it a failure.\n"
       )
     }
   }
