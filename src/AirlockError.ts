@@ -422,6 +422,66 @@ export class SettleTimeoutError extends Schema.TaggedError<SettleTimeoutError>("
 }
 
 /**
+ * The reason why an executor did not dispatch an intent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type DispatchReason = DispatchError | UnknownTaskError | NotAttemptedError | SettleTimeoutError
+
+/**
+ * The payload of a row in the outbox does not fit the Schema of its task, which has changed since the row was written. Or an
+ * `upcast` of the task threw, and `cause` is what it threw. The row is a dead letter. The message shows no values.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StoredPayloadError extends Schema.TaggedError<StoredPayloadError>("effect-airlock/StoredPayloadError")(
+  "StoredPayloadError",
+  {
+    task: Schema.String,
+    /** The version of the task that wrote the row. */
+    storedVersion: Schema.Number,
+    /** The version of the task that reads it. */
+    version: Schema.Number,
+    issues: Schema.Array(Schema.String),
+    cause: Schema.optionalWith(Schema.Defect, { exact: true })
+  }
+) {
+  override get message(): string {
+    const { storedVersion, task, version } = this
+    const [first, second] = version > storedVersion
+      ? [`version ${storedVersion}`, `in version ${version}, with the upcasts that it has`]
+      : [`version ${version}`, "as it is now"]
+    return `A stored payload of "${task}" (${first}) does not fit the task ${second}: ${this.issues.join("; ")}. ` +
+      "Let the Schema accept it, or raise the version of the task and add an upcast. Then redrive the dead letter."
+  }
+}
+
+/**
+ * The codec of an outbox could not encode the payload of an intent, or decode that of a row. A payload that cannot be encoded
+ * is not stored, and its transaction is rolled back. One that cannot be decoded is a failed attempt, and is tried again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PayloadCodecError extends Schema.TaggedError<PayloadCodecError>("effect-airlock/PayloadCodecError")(
+  "PayloadCodecError",
+  {
+    task: Schema.String,
+    operation: Schema.Literal("encode", "decode"),
+    /** The error of the codec, as it is. */
+    cause: Schema.Defect
+  }
+) {
+  override get message(): string {
+    return `The codec of the outbox could not ${this.operation} a payload of "${this.task}": ${
+      printHeadline(this.cause)
+    }`
+  }
+}
+
+/**
  * A policy, or the approval of a plan, died or was interrupted while it decided about intents. Then none of them leaves.
  *
  * @since 0.1.0

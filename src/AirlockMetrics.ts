@@ -99,3 +99,75 @@ export const flushMillis = Metric.histogram(
   MetricBoundaries.exponential({ start: 0.25, factor: 4, count: 10 }),
   "Milliseconds that a scope with intents took to settle"
 )
+
+/**
+ * Counts the intents that relays of an outbox have run and acknowledged.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const acknowledged = Metric.counter("airlock_relay_acknowledged", {
+  description: "Intents that a relay ran and acknowledged",
+  incremental: true
+})
+
+/**
+ * Counts the failed attempts of relays, with the label `task`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const failedAttempts = Metric.counter("airlock_relay_failed_attempts", {
+  description: "Attempts of intents that failed in a relay",
+  incremental: true
+})
+
+/**
+ * Counts the intents that became dead letters, with the label `task`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const deadLetters = Metric.counter("airlock_relay_dead_letters", {
+  description: "Intents that became dead letters in a relay",
+  incremental: true
+})
+
+/**
+ * Counts how often a relay lost its lease, because it was paused or cut off from the database for too long.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const lostLeases = Metric.counter("airlock_relay_lost_leases", {
+  description: "Leases that a relay lost",
+  incremental: true
+})
+
+/**
+ * The number of rows of an outbox, with the labels `table` and `state`. `Outbox.gauges` updates it. It counts at most 10 000 rows
+ * of a state, or of a lane.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const outboxRows = Metric.gauge("airlock_outbox_rows", { description: "Rows of the outbox" })
+
+/**
+ * The age of the oldest row of an outbox, in milliseconds, with the labels `table` and `rows`: `ready`, `held`, `overdue` or
+ * `unroutable`. 0 if there is none. `Outbox.gauges` updates it.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const outboxAge = Metric.gauge("airlock_outbox_age_millis", {
+  description: "Milliseconds that the oldest row of the outbox has waited"
+})
+
+/**
+ * The number of relays of an outbox that live, with the label `table`. `Outbox.gauges` updates it.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const outboxRelays = Metric.gauge("airlock_outbox_relays", { description: "Relays of the outbox that live" })

@@ -37,7 +37,9 @@ export {
   type Outcome,
   type RunOptions,
   type Transactional,
-  TypeId
+  TypeId,
+  type Work,
+  type WorkSource
 } from "./internal/contract/executor.js"
 
 /**

@@ -5,8 +5,10 @@
  */
 import type * as Brand from "effect/Brand"
 import type * as Duration from "effect/Duration"
+import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Tracer from "effect/Tracer"
+import type { DispatchReason } from "./AirlockError.js"
 
 /**
  * The id of an intent: a UUID of version 7 (RFC 9562), unique across processes and sorted by time. It stays the same over
@@ -46,6 +48,44 @@ export interface EnqueueOptions {
 }
 
 /**
+ * Functions that carry stored payloads of older versions over to newer ones. The function at version n gets the encoded payload
+ * of version n, which is JSON, and returns the encoded payload of version n + 1. See `Task.make`.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface Upcasts {
+  // The type of a method: its parameter may have the type that payloads of that version had.
+  readonly [version: number]: { upcast(old: unknown): NonNullable<unknown> | null }["upcast"]
+}
+
+/**
+ * How often, when and how long a durable executor runs the handler of an intent. The relay of the outbox does as these options
+ * say. Executors in this process ignore them: see `RunOptions` of `Executor.inProcess`.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface RetryOptions {
+  /**
+   * The maximum number of attempts of an intent without `maxAttempts` of its own. After the last one it is a dead letter.
+   * Default: that of the relay.
+   */
+  readonly maxAttempts?: number
+  /**
+   * The delay after each failed attempt, with the error of the attempt as its input. When the schedule ends, the intent is a
+   * dead letter. Default: one second, doubled after each attempt, at most one hour, reduced by a random part of up to half.
+   *
+   * The attempts of an intent may run in different processes, so the schedule keeps no state. After attempt n it is run from
+   * its start for n steps, each with the error of attempt n, and the delay of its last step counts. Its clock runs by its own
+   * delays, so a limit in time (`Schedule.upTo`) limits the sum of the delays, without the time in which handlers ran.
+   */
+  readonly schedule?: Schedule.Schedule<unknown, DispatchReason>
+  /** The time limit of one attempt. Default: that of the relay. */
+  readonly timeout?: Duration.DurationInput
+}
+
+/**
  * A task whose payload may have any type. `Task.Any` is the same type.
  *
  * @since 0.1.0
@@ -54,7 +94,10 @@ export interface EnqueueOptions {
 export interface AnyTask {
   readonly name: string
   readonly payloadSchema: Schema.Schema.Any
+  /** The version of the payload's shape. Default: 1. */
   readonly version?: number
+  readonly upcast?: Upcasts | undefined
+  readonly retry?: RetryOptions | undefined
 }
 
 /**

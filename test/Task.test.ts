@@ -1,5 +1,18 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, FiberRef, Layer, Option, Runtime, Schema, Scope } from "effect"
+import {
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  FiberRef,
+  Layer,
+  Option,
+  Runtime,
+  Schedule,
+  Schema,
+  Scope
+} from "effect"
 import { Airlock, AirlockError, AirlockScope, Executor, Task } from "effect-airlock"
 import { defectOf } from "./support/exits.js"
 import { layer, left, note } from "./support/recorder.js"
@@ -19,7 +32,99 @@ describe("Task.make", () => {
   })
 })
 
+describe("the version of a task", () => {
+  const payload = Schema.Void
+  const same = (old: unknown) => [old]
+
+  it("is 1, or a positive integer", () => {
+    expect(Job.version).toBe(1)
+    expect(Task.make("A", { payload, version: 2 }).version).toBe(2)
+    for (const version of [0, -1, 1.5, Number.NaN, Infinity, 2 ** 31, "2" as never]) {
+      expect(() => Task.make("A", { payload, version })).toThrow(
+        new RangeError(`The task "A" needs a version that is a positive integer, and got ${version}`)
+      )
+    }
+  })
+
+  it("can have upcasts for the versions before it, which nobody can change", () => {
+    const upcast = { 1: same, 3: same }
+    const task = Task.make("A", { payload, version: 4, upcast })
+    upcast[1] = () => []
+    expect(task.upcast).toEqual({ 1: same, 3: same })
+    expect(Object.isFrozen(task.upcast)).toBe(true)
+    expect([Job.upcast, Job.retry]).toEqual([undefined, undefined])
+  })
+
+  it("has no upcast for another version", () => {
+    const made = (version: number, upcast: Task.Upcasts | Record<string, unknown>) => () =>
+      Task.make("A", { payload, version, upcast: upcast as Task.Upcasts })
+    expect(made(1, { 1: same })).toThrow(
+      new RangeError(
+        "The task \"A\" has an upcast for \"1\". Its version is 1, so it can have upcasts for no version: raise its version"
+      )
+    )
+    expect(made(2, { 2: same })).toThrow("for \"2\". Its version is 2, so it can have upcasts for version 1")
+    for (const key of ["0", "3", "1.5", "01", "one"]) {
+      expect(made(3, { [key]: same })).toThrow(
+        `for "${key}". Its version is 3, so it can have upcasts for the versions 1 to 2`
+      )
+    }
+    expect(made(3, { 1: same, 2: "same" })).toThrow(
+      new TypeError("The upcast of the task \"A\" for version 2 is no function")
+    )
+  })
+})
+
+describe("the retry of a task", () => {
+  const made = (retry: object) => () => Task.make("A", { payload: Schema.Void, retry }).retry
+
+  it("is kept, and nobody can change it", () => {
+    const retry = { maxAttempts: 1, schedule: Schedule.exponential("1 second"), timeout: "1 minute" } as const
+    expect(made(retry)()).toEqual(retry)
+    expect(Object.isFrozen(made(retry)())).toBe(true)
+    expect(made({ timeout: Infinity })()).toEqual({ timeout: Infinity })
+  })
+
+  it("is refused if it is out of its range", () => {
+    for (const maxAttempts of [0, -1, 1.5, Number.NaN, Infinity]) {
+      expect(made({ maxAttempts })).toThrow(
+        new RangeError(`The task "A" needs a maxAttempts that is a positive integer, and got ${maxAttempts}`)
+      )
+    }
+    for (const timeout of [0, -1, "0 seconds", "soon", Number.NaN]) {
+      expect(made({ timeout })).toThrow(
+        new RangeError("The task \"A\" needs a retry.timeout that is a duration above 0")
+      )
+    }
+    expect(made({ schedule: "1 minute" })).toThrow(
+      new TypeError("The task \"A\" has a retry.schedule that is no Schedule")
+    )
+  })
+})
+
 describe("a handler", () => {
+  it.effect("is registered with the version, the upcasts and the retry of its task", () =>
+    Effect.gen(function*() {
+      const upcast = { 1: (old: unknown) => [old] }
+      const retry = { maxAttempts: 3 }
+      const Versioned = Task.make("Versioned", { payload: Schema.Number, version: 2, upcast, retry })
+      const task = Effect.map(Airlock.Airlock, ({ handlers }) => handlers.task("Versioned"))
+      expect(yield* Effect.provide(task, Versioned.toLayer(() => Effect.void))).toEqual({
+        name: "Versioned",
+        payloadSchema: Schema.Number,
+        version: 2,
+        upcast,
+        retry
+      })
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("that is transactional runs in this process as any other", () =>
+    Effect.gen(function*() {
+      const Live = Job.toLayer((n) => note(`job ${n}`), { transactional: true })
+      yield* job(1).pipe(Airlock.scoped, Effect.provide(Live))
+      expect(yield* left).toEqual(["job 1"])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("gets the payload, the intent's id, the attempt and the time of the enqueue", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []

@@ -17,10 +17,11 @@ import {
 } from "@effect/platform"
 import { Rpc, RpcGroup } from "@effect/rpc"
 import type { SqlClient } from "@effect/sql"
-import { type ConfigError, Context, Effect, Layer, Schema, Stream } from "effect"
+import { type ConfigError, Context, Effect, Layer, Schedule, Schema, Stream } from "effect"
 import { Airlock, AirlockLive, AirlockScope, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
 import type { AirlockError, Intent, ScopeOptions } from "effect-airlock"
 import * as HttpTransaction from "effect-airlock/HttpTransaction"
+import * as Outbox from "effect-airlock/Outbox"
 import * as RpcMiddleware from "effect-airlock/RpcMiddleware"
 
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -62,6 +63,65 @@ const needy = Schema.transformOrFail(Schema.String, Schema.String, {
 Task.make("Needy", { payload: { needy } })
 // @ts-expect-error a payload that is such a Schema as a whole
 Task.make("Needy", { payload: needy })
+
+// ---------------------------------------------------------------- versions, retries and signals
+
+const numbered = { payload: { to: Schema.Array(Schema.String) }, version: 2 }
+Task.make("Numbered", { ...numbered, upcast: { 1: (old: { readonly to: string }) => ({ to: [old.to] }) } })
+Task.make("Numbered", {
+  ...numbered,
+  upcast: {
+    1: (old) => {
+      // @ts-expect-error nothing says what an old payload is
+      const { to } = old
+      return { to: [to] }
+    }
+  }
+})
+// @ts-expect-error an upcast that is no function
+Task.make("Numbered", { ...numbered, upcast: { 1: { to: [] } } })
+// @ts-expect-error an upcast that returns nothing
+Task.make("Numbered", { ...numbered, upcast: { 1: (old: { to: unknown }) => void (old.to = []) } })
+// @ts-expect-error a version that is no number
+Task.make("Numbered", { ...numbered, upcast: { one: () => ({ to: [] }) } })
+// @ts-expect-error a function for two versions
+Task.make("Numbered", { ...numbered, upcast: { 1: (old: unknown, other: unknown) => [old, other] } })
+
+Task.make("Retried", {
+  payload: Schema.Void,
+  retry: {
+    maxAttempts: 3,
+    timeout: "1 minute",
+    schedule: Schedule.whileInput(
+      Schedule.spaced("1 second"),
+      (error: Executor.DispatchReason) => error._tag !== "UnknownTaskError"
+    )
+  }
+})
+const ofTexts = Schedule.recurWhile((error: string) => error === "")
+// @ts-expect-error a schedule for another error
+Task.make("Retried", { payload: Schema.Void, retry: { schedule: ofTexts } })
+const needyDelay = Schedule.addDelayEffect(Schedule.forever, () => Effect.as(Needed, "1 second"))
+// @ts-expect-error a schedule that needs services
+Task.make("Retried", { payload: Schema.Void, retry: { schedule: needyDelay } })
+// @ts-expect-error an option that is not there
+Task.make("Retried", { payload: Schema.Void, retry: { attempts: 3 } })
+
+Whole.toLayer(() => Effect.void, { transactional: true })
+// @ts-expect-error a batched handler acknowledges nothing in its transaction
+Whole.toLayerBatched(() => Effect.void, { transactional: true })
+
+const Signalling = Whole.toLayer((n) =>
+  Effect.gen(function*() {
+    if (n > 0) {
+      yield* Outbox.retryAfter("1 minute")
+    }
+    return yield* n < 0 ? Outbox.discard("negative", { cause: n }) : Outbox.snooze(100)
+  })
+)
+Signalling satisfies Layer.Layer<never, never, Airlock.Airlock>
+const next = Outbox.retryAfter("1 minute") satisfies Effect.Effect<never, Outbox.RetryAfter>
+Effect.catchTag(next, "RetryAfter", () => Effect.void) satisfies Effect.Effect<void>
 
 // ---------------------------------------------------------------- no scope is a compile error
 

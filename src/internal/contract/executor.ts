@@ -6,14 +6,10 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Schedule from "effect/Schedule"
-import type {
-  DispatchError,
-  FlushFailure,
-  NotAttemptedError,
-  SettleTimeoutError,
-  UnknownTaskError
-} from "../../AirlockError.js"
+import type { DispatchReason, FlushFailure } from "../../AirlockError.js"
 import type { AnyTask, EnqueueOptions, Intent } from "../../Intent.js"
+
+export type { DispatchReason } from "../../AirlockError.js"
 
 /**
  * The symbol that marks an executor.
@@ -41,14 +37,6 @@ export const currentExecutorKey = "effect-airlock/Executor"
  * @category models
  */
 export type Outcome = Exit.Exit<void, DispatchReason>
-
-/**
- * The reason why an executor did not dispatch an intent.
- *
- * @since 0.1.0
- * @category errors
- */
-export type DispatchReason = DispatchError | UnknownTaskError | NotAttemptedError | SettleTimeoutError
 
 /**
  * An option of an enqueue that an executor has to carry out. `origin` is none: it is for people.
@@ -107,6 +95,39 @@ export interface BackgroundOptions {
 }
 
 /**
+ * What a worker runs next: one intent, or several intents of a task whose handler is batched.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Work {
+  readonly intents: ReadonlyArray<Intent>
+  /** The number of the attempt that begins, which the handler receives in its context. */
+  readonly attemptOf: (intent: Intent) => number
+}
+
+/**
+ * Where a worker gets its work, and what it reports.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WorkSource<W extends Work> {
+  /** Returns the next work. `undefined` ends the worker. */
+  readonly next: () => W | undefined
+  /**
+   * Called when a work has ended, with an outcome for each of its intents. If the worker was interrupted, the outcomes of intents
+   * whose handlers had not ended are interruptions.
+   */
+  readonly ended: (work: W, outcomes: ReadonlyArray<Outcome>) => void
+  /** Runs a handler of a transactional task. Default: it runs as any other. */
+  readonly transact?: (
+    work: W,
+    handler: Effect.Effect<unknown, unknown>
+  ) => Effect.Effect<unknown, unknown>
+}
+
+/**
  * The handlers that the Layers of `task.toLayer` registered, for executors and workers that run them.
  *
  * @since 0.1.0
@@ -122,6 +143,13 @@ export interface Handlers {
    * interrupt it. If it is interrupted in an uninterruptible region, it returns the outcomes that it has.
    */
   readonly run: (intents: ReadonlyArray<Intent>, options?: RunOptions) => Effect.Effect<ReadonlyArray<Outcome>>
+  /** The maximum number of intents that one call of a task's handler takes: 1, unless the handler is batched. */
+  readonly maxBatch: (name: string) => number
+  /**
+   * Runs handlers in the calling fiber, one after the other, until `next` gives no more work. For workers that take intents
+   * from an engine or an outbox as long as there are any.
+   */
+  readonly work: <W extends Work>(source: WorkSource<W>) => Effect.Effect<void>
   /**
    * Registers an executor that still holds intents after its `dispatch` has returned. At shutdown, before the first handler
    * closes, `finish` is called to complete these intents. It receives the rest of `shutdownTimeout`. Returns a function
@@ -203,7 +231,13 @@ export interface Transactional {
    * The transaction committed and every outer scope succeeded: held rows become ready, and relays are notified. A release that
    * fails is tried again until it succeeds.
    */
-  readonly release: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
+  readonly release: (intents: ReadonlyArray<Intent>, options: {
+    /**
+     * Whether other intents of the same scope are dispatched after it. If not, it may return before the rows are released, so
+     * that the rows of many scopes are released together.
+     */
+    readonly awaited: boolean
+  }) => Effect.Effect<void>
   /** An outer scope refused the intents: their rows are deleted, unless a relay has claimed them. */
   readonly discard: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
   /** The transaction was rolled back, or its outcome is unknown: this process stops renewing the rows. */

@@ -21,6 +21,22 @@ export interface HandlerContext {
 }
 
 /**
+ * The options of a handler.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface HandlerOptions {
+  /**
+   * Whether the relay of the outbox runs the handler in a transaction of the outbox's database, and acknowledges the intent in
+   * it. Then what the handler writes with this `SqlClient` and the end of the intent are committed together: exactly one effect
+   * in that database, and still at least one everywhere else. It changes nothing in executors of this process, which have no row
+   * to acknowledge. Default: `false`.
+   */
+  readonly transactional?: boolean
+}
+
+/**
  * The options of a batched handler: how the payloads of a flush are grouped into calls.
  *
  * @since 0.1.0
@@ -47,6 +63,8 @@ export interface HandlerDefinition {
   readonly handler: Handler
   /** Present if the handler takes many payloads in one call. */
   readonly batched: BatchOptions<never> | undefined
+  /** Whether a relay runs the handler and acknowledges its intent in one transaction. */
+  readonly transactional: boolean
   /** The context of the handler's Layer. A run adds a scope to it, and nothing else. */
   readonly context: Context.Context<never>
 }

@@ -4,6 +4,7 @@
  *
  * @internal
  */
+import type { Outcome } from "../contract/executor.js"
 import type { HandlerContext } from "../contract/task.js"
 import type { Cascade } from "../scope/cascade.js"
 import type { IntentRecord } from "../scope/intentRecord.js"
@@ -37,8 +38,8 @@ export class BatchedCall {
     )
   }
 
-  contexts(attempt: number): ReadonlyArray<HandlerContext> {
-    return this.entries.map(({ intents }) => contextOf(intents[intents.length - 1]!, attempt))
+  contexts(attempts: Attempts): ReadonlyArray<HandlerContext> {
+    return this.entries.map(({ intents }) => contextOf(intents[intents.length - 1]!, attempts))
   }
 }
 
@@ -48,16 +49,34 @@ interface Entry {
   readonly intents: Array<IntentRecord>
 }
 
+/** The number of the attempt: of all intents of a call, or of each. @internal */
+export type Attempts = number | ((intent: IntentRecord) => number)
+
 /** @internal */
-export const contextOf = ({ enqueuedAt, id }: IntentRecord, attempt: number): HandlerContext => ({
-  intentId: id,
-  attempt,
-  enqueuedAt
+export const attemptOf = (attempts: Attempts, intent: IntentRecord): number =>
+  typeof attempts === "number" ? attempts : attempts(intent)
+
+/** @internal */
+export const contextOf = (intent: IntentRecord, attempts: Attempts): HandlerContext => ({
+  intentId: intent.id,
+  attempt: attemptOf(attempts, intent),
+  enqueuedAt: intent.enqueuedAt
 })
 
 /** @internal */
 export const intentsOf = (call: Call): ReadonlyArray<IntentRecord> =>
   call instanceof BatchedCall ? call.intents : [call]
+
+/** Notes the outcome of a call at its intents. @internal */
+export const noteOutcome = (call: Call, outcome: Outcome): void => {
+  if (call instanceof BatchedCall) {
+    for (const intent of call.intents) {
+      intent.outcome = outcome
+    }
+  } else {
+    call.outcome = outcome
+  }
+}
 
 /**
  * Groups the intents of batched handlers into calls. A batched call comes after the calls of single intents. It comes sooner if

@@ -45,6 +45,7 @@ export const registrationOfClosure = (name: string, { context, effect }: Closure
     task: { name, payloadSchema: Schema.Void },
     handler: () => effect,
     batched: undefined,
+    transactional: false,
     context
   })
 

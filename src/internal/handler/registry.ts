@@ -11,7 +11,7 @@ import type * as EffectScope from "effect/Scope"
 import { DuplicateTaskError } from "../../AirlockError.js"
 import type { AnyTask, Intent } from "../../Intent.js"
 import type { AirlockService } from "../contract/airlock.js"
-import type { Handlers, Outcome, RunOptions } from "../contract/executor.js"
+import type { Handlers, Outcome, RunOptions, Work, WorkSource } from "../contract/executor.js"
 import type { HandlerDefinition } from "../contract/task.js"
 import type { IntentRecord } from "../scope/intentRecord.js"
 import { withCallersStack } from "../support/callSite.js"
@@ -21,6 +21,7 @@ import { batchCalls, BatchedCall, type Call } from "./calls.js"
 import { mismatchOf, Registration, registrationOfClosure } from "./registration.js"
 import { runHandlers } from "./run.js"
 import type { RunnerHandlers } from "./runner.js"
+import { runWork } from "./worker.js"
 
 /** If a handler begins to close within this many milliseconds after another one has closed, both belong to one shutdown. */
 const shutdownGap = 1000
@@ -41,6 +42,11 @@ export class HandlerRegistry implements Handlers, RunnerHandlers {
 
   task(name: string): AnyTask | undefined {
     return this.registrations.get(name)?.definition.task
+  }
+
+  maxBatch(name: string): number {
+    const batched = this.registrations.get(name)?.definition.batched
+    return batched === undefined ? 1 : batched.maxSize ?? Infinity
   }
 
   /** Registers a handler for as long as its Layer lives. */
@@ -76,6 +82,10 @@ export class HandlerRegistry implements Handlers, RunnerHandlers {
 
   run(intents: ReadonlyArray<Intent>, options: RunOptions = {}): Effect.Effect<ReadonlyArray<Outcome>> {
     return runHandlers(this, (intents) => this.callsOf(intents), intents, options)
+  }
+
+  work<W extends Work>(source: WorkSource<W>): Effect.Effect<void> {
+    return runWork(this, (intents) => this.callsOf(intents), source)
   }
 
   private callsOf(intents: ReadonlyArray<IntentRecord>): ReadonlyArray<Call> {

@@ -14,11 +14,11 @@ import { NotAttemptedError, SettleTimeoutError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { DispatchReason, Outcome, RunOptions } from "../contract/executor.js"
 import { dispatchError } from "../scope/dispatch.js"
-import { IntentRecord, recordOf } from "../scope/intentRecord.js"
+import { type IntentRecord, recordsOf } from "../scope/intentRecord.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
 import { yieldToEventLoop } from "../support/yieldToEventLoop.js"
-import { BatchedCall, type Call, intentsOf } from "./calls.js"
+import { BatchedCall, type Call, intentsOf, noteOutcome } from "./calls.js"
 import { Lanes, lanesOf } from "./lanes.js"
 import { HandlerRunner, type RunnerHandlers } from "./runner.js"
 
@@ -49,18 +49,6 @@ export const runHandlers = (
     )
     return flatMapExit(Effect.interruptible(workers), ended)
   }))
-
-const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> => {
-  for (const intent of intents) {
-    if (!IntentRecord.is(intent)) {
-      // An intent that comes from an engine or an outbox has no record yet.
-      return intents.map((intent) => IntentRecord.is(intent) ? intent : recordOf(intent))
-    }
-    intent.outcome = undefined
-  }
-  // The loop has checked that each intent is a record.
-  return intents as ReadonlyArray<IntentRecord>
-}
 
 const notAttempted = ({ task }: IntentRecord, exit: Exit.Exit<unknown>): Outcome =>
   Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)
@@ -98,16 +86,6 @@ const work = <A>(
     }
   })
   return runner.during(calls, ended)
-}
-
-const noteOutcome = (call: Call, outcome: Outcome): void => {
-  if (call instanceof BatchedCall) {
-    for (const intent of call.intents) {
-      intent.outcome = outcome
-    }
-  } else {
-    call.outcome = outcome
-  }
 }
 
 /** Repeats a failed call as the schedule says. Notes each outcome, so that an interruption of the wait leaves the last one. */

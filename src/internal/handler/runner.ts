@@ -22,6 +22,7 @@ import type { Executor, Outcome } from "../contract/executor.js"
 import { extendCascade } from "../scope/cascade.js"
 import { resetRefs, setCurrent } from "../scope/currentScope.js"
 import { dispatchError } from "../scope/dispatch.js"
+import type { IntentRecord } from "../scope/intentRecord.js"
 import { openRoot } from "../scope/open.js"
 import type { Scope } from "../scope/scope.js"
 import { exitOf, settle } from "../scope/settle.js"
@@ -29,7 +30,7 @@ import { executorOfOtherAirlock } from "../scope/wiring.js"
 import { type AnyFiber, hasNoFinalizers, refsOf, runningFiber } from "../support/effectInternals.js"
 import { flatMapExit } from "../support/flatMapExit.js"
 import { type HandlerTrace, handlerTraceOf, withTaskSpan } from "../telemetry/spans.js"
-import { BatchedCall, type Call, contextOf, intentsOf } from "./calls.js"
+import { attemptOf, type Attempts, BatchedCall, type Call, contextOf, intentsOf } from "./calls.js"
 import { mismatchOf, type Registration } from "./registration.js"
 
 /** The part of the registry that a runner needs. @internal */
@@ -49,6 +50,12 @@ interface HandlerEnvironment {
 }
 
 /** @internal */
+export type Transact = (
+  intents: ReadonlyArray<IntentRecord>,
+  handler: Effect.Effect<unknown, unknown>
+) => Effect.Effect<unknown, unknown>
+
+/** @internal */
 export class HandlerRunner {
   private environment: HandlerEnvironment | undefined
   private isRunning = false
@@ -60,7 +67,9 @@ export class HandlerRunner {
     private readonly handlers: RunnerHandlers,
     fiber: AnyFiber,
     /** The executor for what the handlers enqueue. Default: that of Airlock. */
-    private readonly executor: Executor | undefined
+    private readonly executor: Executor | undefined,
+    /** Runs a transactional handler in the transaction that acknowledges its intents. */
+    private readonly transact?: Transact
   ) {
     this.refs = refsOf(fiber)
     this.trace = handlerTraceOf(fiber)
@@ -79,7 +88,7 @@ export class HandlerRunner {
   }
 
   /** Runs the handler of a call. */
-  run(call: Call, attempt: number): Effect.Effect<Outcome> {
+  run(call: Call, attempts: Attempts): Effect.Effect<Outcome> {
     const registration = this.handlers.registrationOf(call)
     if (registration === undefined) {
       return this.unknownTask(call)
@@ -89,13 +98,13 @@ export class HandlerRunner {
       environment !== undefined && environment.registration === registration &&
       environment.scope.cascade?.outer === call.cascade && isUnused(environment)
     ) {
-      return this.runIn(environment, call, attempt)
+      return this.runIn(environment, call, attempts)
     }
     const opened = Effect.flatMap(EffectScope.make(), (finalizers) =>
       // The handler's Layer may have closed meanwhile. From here on until the run is counted, no other fiber runs.
       registration.closed
         ? this.unknownTask(call)
-        : this.runIn(this.open(registration, call, finalizers), call, attempt))
+        : this.runIn(this.open(registration, call, finalizers), call, attempts))
     return environment === undefined ? opened : Effect.zipRight(Effect.uninterruptible(this.close(Exit.void)), opened)
   }
 
@@ -132,12 +141,18 @@ export class HandlerRunner {
     return this.environment
   }
 
-  private runIn({ registration, scope }: HandlerEnvironment, call: Call, attempt: number): Effect.Effect<Outcome> {
+  private runIn({ registration, scope }: HandlerEnvironment, call: Call, attempts: Attempts): Effect.Effect<Outcome> {
     scope.state = "open"
     this.isRunning = true
     registration.begin()
-    const ended = Effect.matchCauseEffect(callHandler(registration, call, attempt), this.ended)
-    return this.trace === undefined ? ended : withTaskSpan(ended, this.trace, intentsOf(call), attempt)
+    const handled = callHandler(registration, call, attempts)
+    const run = this.transact === undefined || !registration.definition.transactional
+      ? handled
+      : this.transact(intentsOf(call), handled)
+    const ended = Effect.matchCauseEffect(run, this.ended)
+    return this.trace === undefined
+      ? ended
+      : withTaskSpan(ended, this.trace, intentsOf(call), attemptOf(attempts, intentsOf(call)[0]!))
   }
 
   private readonly ended = {
@@ -198,14 +213,14 @@ const isUnused = ({ finalizers, refs, scope }: HandlerEnvironment): boolean =>
 const callHandler = (
   registration: Registration,
   call: Call,
-  attempt: number
+  attempts: Attempts
 ): Effect.Effect<unknown, unknown> => {
   const { batched, handler } = registration.definition
   try {
     if (call instanceof BatchedCall) {
       return call.defect === undefined
         // The payloads fit the handler: that was checked when they were grouped.
-        ? handler(call.payloads as never, call.contexts(attempt) as never)
+        ? handler(call.payloads as never, call.contexts(attempts) as never)
         : Effect.die(call.defect.thrown)
     }
     const mismatch = mismatchOf(registration, call)
@@ -214,8 +229,8 @@ const callHandler = (
     }
     // The payload fits the handler: that was checked here, or at the enqueue.
     return batched === undefined
-      ? handler(call.payload as never, contextOf(call, attempt) as never)
-      : handler([call.payload] as never, [contextOf(call, attempt)] as never)
+      ? handler(call.payload as never, contextOf(call, attempts) as never)
+      : handler([call.payload] as never, [contextOf(call, attempts)] as never)
   } catch (defect) {
     return Effect.die(defect)
   }

@@ -89,8 +89,8 @@ const exitOrTimeout = <A, E>(
     )
   })
 
-/** The exit of a fiber, if it ends in time. The wait is interruptible if the caller is. */
-const exitWithin = <A, E>(
+/** The exit of a fiber, if it ends in time. The wait is interruptible if the caller is. @internal */
+export const exitWithin = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,
   limit: Duration.Duration
 ): Effect.Effect<Exit.Exit<A, E> | undefined> =>

@@ -8,8 +8,8 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { InvalidPayloadError } from "../../AirlockError.js"
 import type { AnyTask } from "../../Intent.js"
+import { asEither } from "./asEither.js"
 import { hidesJson, isJsonSafe, issuesOfJson } from "./json.js"
 
 const checks = new WeakMap<AnyTask, (payload: unknown) => boolean>()
@@ -84,18 +84,67 @@ export const encodeOrIssues = (
 /** The size of an encoded payload in bytes of UTF-8. @internal */
 export const bytesOf = (encoded: string): number => new TextEncoder().encode(encoded).length
 
-/** Decodes a stored payload. The error contains none of its values. @internal */
-export const decode = (task: AnyTask, encoded: string): Effect.Effect<unknown, InvalidPayloadError> =>
-  Effect.suspend(() =>
-    Either.mapLeft(decodeOrIssues(task, encoded), (issues) => new InvalidPayloadError({ task: task.name, issues }))
-  )
+interface Decoder {
+  /** Stops at the first issue, and needs much less time for it than `inFull`. */
+  readonly atOnce: (value: unknown) => Either.Either<unknown, ParseResult.ParseIssue>
+  readonly inFull: (value: unknown) => Effect.Effect<unknown, ParseResult.ParseIssue>
+  /** Whether the Schema was found to be asynchronous. */
+  isAsync: boolean
+}
+
+const decoders = new WeakMap<AnyTask, Decoder>()
+
+const decoderOf = (task: AnyTask): Decoder => {
+  let decoder = decoders.get(task)
+  if (decoder === undefined) {
+    const schema = schemaOf(task)
+    decoder = {
+      atOnce: ParseResult.decodeUnknownEither(schema),
+      inFull: ParseResult.decodeUnknown(schema, { errors: "all" }),
+      isAsync: false
+    }
+    decoders.set(task, decoder)
+  }
+  return decoder
+}
+
+/**
+ * Decodes an encoded payload that was parsed, or fails with its issues. Returns an Either unless the Schema is asynchronous: an
+ * Either is an Effect that needs no fiber.
+ *
+ * @internal
+ */
+export const decode = (task: AnyTask, value: unknown): Effect.Effect<unknown, ReadonlyArray<string>> => {
+  try {
+    const decoder = decoderOf(task)
+    const quick = decoder.isAsync ? undefined : decoder.atOnce(value)
+    if (quick !== undefined && Either.isRight(quick)) {
+      return Either.right(quick.right)
+    }
+    const decoded = decoder.inFull(value)
+    const either = asEither(decoded)
+    if (either !== undefined) {
+      return Either.mapLeft(either, issuesIn)
+    }
+    decoder.isAsync = true
+    return Effect.catchAllDefect(Effect.mapError(decoded, issuesIn), (defect) => Effect.fail([schemaThrew(defect)]))
+  } catch (error) {
+    return Either.left([schemaThrew(error)])
+  }
+}
+
+const schemaThrew = (error: unknown): string =>
+  `payload: cannot be decoded (${error instanceof Error ? error.name : "its Schema threw"})`
+
+/** The issues of a payload, one for each path. They show no values. @internal */
+export const issuesIn = (issue: ParseResult.ParseIssue): ReadonlyArray<string> => describe(issue, "")
 
 const decodeOrIssues = (task: AnyTask, encoded: string): Either.Either<unknown, ReadonlyArray<string>> => {
   try {
     const result = Schema.decodeUnknownEither(schemaOf(task), { errors: "all" })(JSON.parse(encoded))
-    return Either.mapLeft(result, ({ issue }) => describe(issue, ""))
+    return Either.mapLeft(result, ({ issue }) => issuesIn(issue))
   } catch (error) {
-    return Either.left([`payload: cannot be decoded (${error instanceof Error ? error.name : "its Schema threw"})`])
+    return Either.left([schemaThrew(error)])
   }
 }
 
@@ -106,7 +155,7 @@ const encodedOrIssues = (task: AnyTask, encoded: string): string | ReadonlyArray
 export const issuesOf = (task: AnyTask, payload: unknown): ReadonlyArray<string> => {
   try {
     const result = Schema.validateEither(schemaOf(task), { errors: "all" })(payload)
-    return Either.isLeft(result) ? describe(result.left.issue, "") : []
+    return Either.isLeft(result) ? issuesIn(result.left.issue) : []
   } catch (error) {
     return [`payload: its Schema threw ${error instanceof Error ? error.name : "something"}`]
   }
