@@ -3,24 +3,36 @@
  */
 import { SqlClient } from "@effect/sql"
 import { Context, Effect, Layer } from "effect"
-import type { NewRow } from "../../../src/internal/outbox/store/row.js"
-import { migrate } from "../../../src/internal/outbox/store/schema.js"
+import { migrate } from "../../../src/internal/outbox/store/migration.js"
+import { defaultQueue, type NewRow } from "../../../src/internal/outbox/store/row.js"
+import type { Failure } from "../../../src/internal/outbox/store/settle.js"
 import { makeStore, type Store } from "../../../src/internal/outbox/store/store.js"
+import { tableNames } from "../../../src/internal/outbox/store/tables.js"
 import type { ClientOptions, Database } from "../../support/databases.js"
 
 export const table = "airlock_outbox"
 
 export class Outbox extends Context.Tag("test/Outbox")<Outbox, Store>() {}
 
+/** The sessions that exist when a test begins. */
+export const session = "0a000000-0000-4000-8000-000000000001"
+export const otherSession = "0a000000-0000-4000-8000-000000000002"
+
+export const register = (id: string, leaseMillis = 600_000) =>
+  Effect.flatMap(Outbox, (store) => store.register({ id, name: id, tasks: [["Note", 1]], queues: null }, leaseMillis))
+
 export const outbox = (database: Database, options?: ClientOptions) =>
   Layer.effect(
     Outbox,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      yield* sql.unsafe(`DROP TABLE IF EXISTS ${table}`)
-      yield* sql.unsafe(`DROP TABLE IF EXISTS ${table}_version`)
+      for (const name of Object.values(tableNames(table))) {
+        yield* sql.unsafe(`DROP TABLE IF EXISTS ${name}`)
+      }
       yield* migrate(table)
-      return makeStore(sql, table)
+      const store = makeStore(sql, table)
+      yield* Effect.provideService(Effect.all([register(session), register(otherSession)]), Outbox, store)
+      return store
     })
   ).pipe(Layer.provideMerge(database.client(options)), Layer.orDie)
 
@@ -32,7 +44,7 @@ export const row = (n: number, given: Partial<NewRow> = {}): NewRow => ({
   version: 1,
   payload: JSON.stringify({ n }),
   options: null,
-  queue: null,
+  queue: defaultQueue,
   priority: 0,
   dedupeKey: null,
   orderingKey: null,
@@ -52,10 +64,44 @@ export const ready = { state: "ready" } as const
 export const held = (onExpiry: "release" | "discard" = "release") =>
   ({ state: "held", heldMillis: 60_000, onExpiry }) as const
 
-export const claim = (limit = 100) =>
-  Effect.flatMap(Outbox, (store) => store.claim({ tasks: ["Note"], limit, leaseMillis: 60_000 }))
+export const note = { queue: defaultQueue, task: "Note", version: 1 }
 
-export const claimed = (limit = 100) => Effect.map(claim(limit), (rows) => rows.map(numberOf))
+/** Claims rows of the lane `note`. */
+export const claim = (limit = 100, lease = session) =>
+  Effect.flatMap(
+    Outbox,
+    (store) => store.claim({ lease, claimNumber: 1, lanes: [{ ...note, limit }], limit, maxBytes: 1_000_000 })
+  )
+
+export const claimed = (limit = 100, lease = session) => Effect.map(claim(limit, lease), (rows) => rows.map(numberOf))
+
+export const acknowledge = (...numbers: ReadonlyArray<number>) =>
+  Effect.flatMap(Outbox, (store) => store.acknowledge(session, numbers.map(idOf)))
+
+export const retry = (n: number, delayMillis = 10_000): Failure => ({
+  id: idOf(n),
+  attempt: 1,
+  error: "no",
+  history: null,
+  next: { _tag: "Retry", delayMillis }
+})
+
+export const die = (n: number): Failure => ({ ...retry(n), next: { _tag: "Dead" } })
+
+/** The rows of each state that has some. */
+export const states = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  Effect.map(
+    sql.withoutTransforms().unsafe<{ readonly id: string, readonly state: string }>(
+      `SELECT id, state FROM ${table} ORDER BY id`
+    ),
+    (rows) => {
+      const states: Record<string, Array<number>> = {}
+      for (const row of rows) {
+        ;(states[row.state] ??= []).push(numberOf(row))
+      }
+      return states
+    }
+  ))
 
 /** Moves every `due_at` into the past, as if that much time had passed. */
 export const passTime = (millis: number) =>

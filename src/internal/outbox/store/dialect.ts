@@ -9,13 +9,6 @@ import type { Column } from "./row.js"
 /** @internal */
 export type DialectName = "pg" | "mysql" | "sqlite"
 
-/**
- * The parameter that selects the rows of a statement: `:ids`, or `:claimed` for ids with leases.
- *
- * @internal
- */
-export type Selector = "ids" | "claimed"
-
 /** @internal */
 export interface Dialect {
   readonly name: DialectName
@@ -34,27 +27,77 @@ export interface Dialect {
   readonly greatest: string
   /** Encodes a list as the value of one parameter. */
   readonly list: (values: ReadonlyArray<string>) => unknown
-  /** The selected rows as an item of a FROM clause, with the alias `r`. */
-  readonly rowsOf: (table: string, selector: Selector) => string
-  /** Updates the selected rows. An empty `where` is no further condition. */
-  readonly update: (table: string, selector: Selector, set: string, where: string) => string
-  /** Deletes the selected rows. An empty `where` is no further condition. */
-  readonly delete: (table: string, selector: Selector, where: string) => string
-  /** A condition: the task of the row `r` is one of `:tasks`. */
-  readonly isOneOfTasks: string
+  /** The rows whose id is one of `:ids`, as an item of a FROM clause, with the alias `r`. */
+  readonly rowsOf: (table: string) => string
+  /** Updates the rows whose id is one of `:ids`. An empty `where` is no further condition. */
+  readonly update: (table: string, set: string, where?: string) => string
+  /** Deletes the rows whose id is one of `:ids`. An empty `where` is no further condition. */
+  readonly delete: (table: string, where?: string) => string
+  /** Selects the rows whose id is one of `:ids`, with the alias `r`. */
+  readonly select: (table: string, columns: string, where?: string) => string
+  /** The parameter `:given`, a JSON array of objects, as an item of a FROM clause, which needs an alias. */
+  readonly given: (columns: ReadonlyArray<GivenColumn>) => string
+  /** Updates the rows that have the ids of the objects of `:given`, which have the alias `given`. */
+  readonly updateGiven: (
+    table: string,
+    columns: ReadonlyArray<GivenColumn>,
+    set: Assignments,
+    where?: string
+  ) => string
+  /** Selects these rows. */
+  readonly selectGiven: (table: string, columns: ReadonlyArray<GivenColumn>, select: string, where: string) => string
+  /** The value of a parameter in a LIMIT clause. */
+  readonly limit: (limit: number) => unknown
+  /** Locks the rows of a SELECT, and leaves out those that are locked by others. */
+  readonly skipLocked: string
+  /** Locks the rows of a SELECT until the transaction ends, so that nobody deletes them. */
+  readonly keepLocked: string
+  /** A condition: the id of the row is none of `:ids`. */
+  readonly isNoneOfIds: string
 }
+
+/** A field of the objects of `:given`. @internal */
+export interface GivenColumn extends Pick<Column, "name" | "type"> {
+  /** The name of the column. Default: that of the field. */
+  readonly as?: string
+}
+
+/** An expression for each column, in the order in which MySQL assigns them. @internal */
+export type Assignments = Readonly<Record<string, string>>
+
+const assignmentsTo = (prefix: string, set: Assignments): string =>
+  Object.entries(set).map(([column, value]) => `${prefix}${column} = ${value}`).join(", ")
+
+/** The id of an object of `:given`. */
+const givenId: GivenColumn = { name: "id", type: "id", as: "given_id" }
 
 const quoteWith = (mark: string) => (name: string): string =>
   name.split(".").map((part) => mark + part.replaceAll(mark, mark + mark) + mark).join(".")
 
-const and = (where: string): string => where === "" ? "" : ` AND ${where}`
+const and = (where: string | undefined): string => where === undefined ? "" : ` AND (${where})`
+
+const whereIf = (where: string | undefined): string => where === undefined ? "" : ` WHERE ${where}`
 
 /** Selects rows by a condition. MySQL selects them by a join instead. */
-const selectingBy = (condition: Record<Selector, string>): Pick<Dialect, "rowsOf" | "update" | "delete"> => ({
-  rowsOf: (table, selector) => `(SELECT * FROM ${table} WHERE ${condition[selector]}) AS r`,
-  update: (table, selector, set, where) => `UPDATE ${table} SET ${set} WHERE ${condition[selector]}${and(where)}`,
-  delete: (table, selector, where) => `DELETE FROM ${table} WHERE ${condition[selector]}${and(where)}`
+const selectingBy = (
+  condition: string,
+  given: Dialect["given"]
+): Pick<Dialect, "select" | "rowsOf" | "update" | "delete" | "given" | "updateGiven" | "selectGiven"> => ({
+  given,
+  selectGiven: (table, columns, select, where) =>
+    `SELECT ${select} FROM ${
+      given([givenId, ...columns])
+    } AS given JOIN ${table} AS r ON r.id = given.given_id WHERE ${where}`,
+  updateGiven: (table, columns, set, where) =>
+    `UPDATE ${table} AS r SET ${assignmentsTo("", set)} FROM ${given([givenId, ...columns])} AS given ` +
+    `WHERE r.id = given.given_id${and(where)}`,
+  select: (table, columns, where) => `SELECT ${columns} FROM ${table} AS r WHERE ${condition}${and(where)}`,
+  rowsOf: (table) => `(SELECT * FROM ${table} AS r WHERE ${condition}) AS r`,
+  update: (table, set, where) => `UPDATE ${table} AS r SET ${set} WHERE ${condition}${and(where)}`,
+  delete: (table, where) => `DELETE FROM ${table} AS r WHERE ${condition}${and(where)}`
 })
+
+const postgresType: Record<Column["type"], string> = { id: "UUID", key: "TEXT", text: "TEXT", number: "BIGINT" }
 
 const postgres: Dialect = {
   name: "pg",
@@ -66,12 +109,19 @@ const postgres: Dialect = {
   nowMicros: "CAST(date_part('epoch', statement_timestamp()) * 1000000 AS BIGINT)",
   greatest: "GREATEST",
   list: (values) => values,
-  ...selectingBy({
-    ids: "id = ANY(CAST(:ids AS UUID[]))",
-    claimed: "(id, lease) IN (SELECT CAST(given ->> 'id' AS UUID), given ->> 'lease' " +
-      "FROM json_array_elements(CAST(:claimed AS JSON)) AS given)"
-  }),
-  isOneOfTasks: "r.task = ANY(CAST(:tasks AS TEXT[]))"
+  ...selectingBy(
+    "r.id = ANY(CAST(:ids AS UUID[]))",
+    (columns) =>
+      `(SELECT ${
+        columns.map(({ as, name, type }) => `CAST(value ->> '${name}' AS ${postgresType[type]}) AS ${as ?? name}`).join(
+          ", "
+        )
+      } FROM JSON_ARRAY_ELEMENTS(CAST(:given AS JSON)))`
+  ),
+  limit: (limit) => limit,
+  skipLocked: " FOR UPDATE SKIP LOCKED",
+  keepLocked: " FOR KEY SHARE",
+  isNoneOfIds: "NOT id = ANY(CAST(:ids AS UUID[]))"
 }
 
 const mysqlType: Record<Column["type"], string> = {
@@ -94,17 +144,19 @@ export const mysqlJsonTable = (
     columns.map(({ name, path, type }) => `${name} ${mysqlType[type]} PATH '${path}'`).join(", ")
   }))`
 
-/** A join in this order finds each row by its primary key, and so locks no other row. */
-const mysqlRowsOf = (table: string, selector: Selector): string =>
-  selector === "ids"
-    ? `${mysqlJsonTable(":ids", [{ name: "given_id", type: "id", path: "$" }])} AS given ` +
-      `STRAIGHT_JOIN ${table} AS r FORCE INDEX (PRIMARY) ON r.id = given_id`
-    : `${
-      mysqlJsonTable(":claimed", [
-        { name: "given_id", type: "id", path: "$.id" },
-        { name: "given_lease", type: "id", path: "$.lease" }
-      ])
-    } AS given STRAIGHT_JOIN ${table} AS r FORCE INDEX (PRIMARY) ON r.id = given_id AND r.lease = given_lease`
+const mysqlGiven = (columns: ReadonlyArray<GivenColumn>): string =>
+  mysqlJsonTable(":given", columns.map(({ as, name, type }) => ({ name: as ?? name, type, path: `$.${name}` })))
+
+// A join in this order finds each row by its primary key, and so locks no other row.
+
+const mysqlGivenRows = (table: string, columns: ReadonlyArray<GivenColumn>): string =>
+  `${
+    mysqlGiven([givenId, ...columns])
+  } AS given STRAIGHT_JOIN ${table} AS r FORCE INDEX (PRIMARY) ON r.id = given.given_id`
+
+const mysqlRowsOf = (table: string): string =>
+  `${mysqlJsonTable(":ids", [{ name: "given_id", type: "id", path: "$" }])} AS given ` +
+  `STRAIGHT_JOIN ${table} AS r FORCE INDEX (PRIMARY) ON r.id = given_id`
 
 const mysql: Dialect = {
   name: "mysql",
@@ -116,12 +168,19 @@ const mysql: Dialect = {
   greatest: "GREATEST",
   list: JSON.stringify,
   rowsOf: mysqlRowsOf,
-  update: (table, selector, set, where) =>
-    `UPDATE ${mysqlRowsOf(table, selector)} SET ${set}${where === "" ? "" : ` WHERE ${where}`}`,
-  delete: (table, selector, where) =>
-    `DELETE r FROM ${mysqlRowsOf(table, selector)}${where === "" ? "" : ` WHERE ${where}`}`,
-  // MySQL would join a subquery, and sort the rows.
-  isOneOfTasks: "JSON_CONTAINS(:tasks, JSON_QUOTE(r.task))"
+  update: (table, set, where) => `UPDATE ${mysqlRowsOf(table)} SET ${set}${whereIf(where)}`,
+  delete: (table, where) => `DELETE r FROM ${mysqlRowsOf(table)}${whereIf(where)}`,
+  select: (table, columns, where) => `SELECT ${columns} FROM ${mysqlRowsOf(table)}${whereIf(where)}`,
+  given: mysqlGiven,
+  updateGiven: (table, columns, set, where) =>
+    `UPDATE ${mysqlGivenRows(table, columns)} SET ${assignmentsTo("r.", set)}${whereIf(where)}`,
+  selectGiven: (table, columns, select, where) =>
+    `SELECT ${select} FROM ${mysqlGivenRows(table, columns)} WHERE ${where}`,
+  // The driver sends a number as a DOUBLE, which MySQL does not accept as a LIMIT.
+  limit: String,
+  skipLocked: " FOR UPDATE SKIP LOCKED",
+  keepLocked: " LOCK IN SHARE MODE",
+  isNoneOfIds: "NOT JSON_CONTAINS(:ids, JSON_QUOTE(id))"
 }
 
 const sqliteNow = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
@@ -134,11 +193,17 @@ const sqlite: Dialect = {
   nowMicros: `${sqliteNow} * 1000`,
   greatest: "MAX",
   list: JSON.stringify,
-  ...selectingBy({
-    ids: "id IN (SELECT value FROM json_each(:ids))",
-    claimed: "(id, lease) IN (SELECT value ->> 'id', value ->> 'lease' FROM json_each(:claimed))"
-  }),
-  isOneOfTasks: "r.task IN (SELECT value FROM json_each(:tasks))"
+  ...selectingBy(
+    "r.id IN (SELECT value FROM json_each(:ids))",
+    (columns) =>
+      `(SELECT ${columns.map(({ as, name }) => `JSON_EXTRACT(value, '$.${name}') AS ${as ?? name}`).join(", ")} ` +
+      "FROM JSON_EACH(:given))"
+  ),
+  limit: (limit) => limit,
+  // A transaction of SQLite that writes is alone.
+  skipLocked: "",
+  keepLocked: "",
+  isNoneOfIds: "id NOT IN (SELECT value FROM json_each(:ids))"
 }
 
 /** @internal */

@@ -6,10 +6,12 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { onConnection } from "./connection.js"
 import { type Dialect, mysqlJsonTable } from "./dialect.js"
+import { inOwnTransaction } from "./ownTransaction.js"
 import { columns, type NewRow } from "./row.js"
 import { prepare } from "./statement.js"
-import { dueWhenReady, readyAt } from "./transition.js"
+import { dueWhenReleased, readyAt, stateWhenReleased } from "./transition.js"
 
 /**
  * The state in which rows are inserted. A ready row can be claimed when it is committed and its own time has come. A held row
@@ -25,11 +27,49 @@ export type InsertOptions =
 export type Insert = (rows: ReadonlyArray<NewRow>, options: InsertOptions) => Effect.Effect<void, SqlError>
 
 /** @internal */
-export const makeInsert = (client: SqlClient, dialect: Dialect, table: string): Insert =>
-  dialect.name === "pg" ? insertValues(client, dialect, table) : insertJson(client, dialect, table)
+export const makeInsert = (client: SqlClient, dialect: Dialect, table: string): Insert => {
+  const insert = (dialect.name === "pg" ? insertValues : insertJson)(client, dialect, table)
+  const inTransaction = inOwnTransaction(client, dialect.name)
+  return (rows, options) =>
+    Effect.suspend(() => {
+      if (rows.length === 0) {
+        return Effect.void
+      }
+      const [first, ...others] = partsOf(rows)
+      return others.length === 0
+        ? insert(first!, options)
+        // All rows or none: a scope that is told that its intents were not stored would enqueue them again.
+        : inTransaction(Effect.forEach([first!, ...others], (part) => insert(part, options), { discard: true }))
+    })
+}
 
 /** A statement of PostgreSQL has at most 65 535 parameters, and a row at most ten. */
 const maxRowsPerStatement = 5_000
+
+/**
+ * MySQL refuses a statement that is larger than `max_allowed_packet`, which is 16 MiB on MariaDB, and was 4 MiB on MySQL. The
+ * quotes of a payload are escaped in the statement, and some characters have four bytes.
+ */
+const maxCharactersPerStatement = 500_000
+
+/** Cuts rows into the parts that one statement inserts. A row that is larger than the limit is a part of its own. */
+const partsOf = (rows: ReadonlyArray<NewRow>): ReadonlyArray<ReadonlyArray<NewRow>> => {
+  const parts: Array<ReadonlyArray<NewRow>> = []
+  let start = 0
+  let characters = 0
+  for (let end = 0; end < rows.length; end++) {
+    // The other columns are short.
+    const size = rows[end]!.payload.length + (rows[end]!.options?.length ?? 0) + 100
+    if (end > start && (end - start === maxRowsPerStatement || characters + size > maxCharactersPerStatement)) {
+      parts.push(rows.slice(start, end))
+      start = end
+      characters = 0
+    }
+    characters += size
+  }
+  parts.push(start === 0 ? rows : rows.slice(start))
+  return parts
+}
 
 /**
  * PostgreSQL parses each statement of the client anew, so the statement is as short as its rows allow:
@@ -40,12 +80,16 @@ const maxRowsPerStatement = 5_000
  */
 const insertValues = (client: SqlClient, dialect: Dialect, table: string): Insert => {
   const literal = (value: number) => String(Math.round(value))
-  const dueAt = ({ availableAt, delayMillis }: NewRow) => {
+  const stateAndDueAt = ({ availableAt, delayMillis }: NewRow) => {
     const times = [
       ...(availableAt === null ? [] : [literal(availableAt)]),
       ...(delayMillis === null ? [] : [`${dialect.now} + ${literal(delayMillis)}`])
     ]
-    return times.length === 0 ? "NULL" : `${dialect.greatest}(${times.join(", ")})`
+    const time = `${dialect.greatest}(${times.join(", ")})`
+    return times.length === 0
+      ? "'ready', NULL"
+      : `CASE WHEN ${time} > ${dialect.now} THEN 'scheduled' ELSE 'ready' END, ` +
+        `CASE WHEN ${time} > ${dialect.now} THEN ${time} END`
   }
   const statement = (rows: ReadonlyArray<NewRow>, options: InsertOptions) => {
     const usedColumns = columns.filter(({ field, initial }) => rows.some((row) => row[field] !== initial))
@@ -67,7 +111,7 @@ const insertValues = (client: SqlClient, dialect: Dialect, table: string): Inser
       options.state === "held"
         ? `, 'held', NULL, ${dialect.now} + ${literal(options.heldMillis)}, '${options.onExpiry}'`
         : anyWaits
-        ? `, ${dueAt(row)}`
+        ? `, ${stateAndDueAt(row)}`
         : ""
     let values = ""
     for (const row of rows) {
@@ -77,21 +121,15 @@ const insertValues = (client: SqlClient, dialect: Dialect, table: string): Inser
       }
       values += `${stateValuesOf(row)})`
     }
-    const stateColumns = options.state === "held" ? ", state, ready_at, due_at, on_expiry" : anyWaits ? ", due_at" : ""
+    const stateColumns = options.state === "held"
+      ? ", state, ready_at, due_at, on_expiry"
+      : anyWaits
+      ? ", state, due_at"
+      : ""
     const names = usedColumns.map(({ name }) => name).join(", ") + stateColumns
-    return client.unsafe(`INSERT INTO ${table} (${names}) VALUES ${values}`, parameters)
+    return onConnection(client, client.unsafe(`INSERT INTO ${table} (${names}) VALUES ${values}`, parameters))
   }
-  return (rows, options) =>
-    Effect.suspend(() => {
-      if (rows.length <= maxRowsPerStatement) {
-        return rows.length === 0 ? Effect.void : Effect.asVoid(statement(rows, options))
-      }
-      const parts: Array<ReadonlyArray<NewRow>> = []
-      for (let i = 0; i < rows.length; i += maxRowsPerStatement) {
-        parts.push(rows.slice(i, i + maxRowsPerStatement))
-      }
-      return Effect.forEach(parts, (part) => statement(part, options), { discard: true })
-    })
+  return (rows, options) => Effect.asVoid(Effect.suspend(() => statement(rows, options)))
 }
 
 const encodeRows = (rows: ReadonlyArray<NewRow>) =>
@@ -109,7 +147,8 @@ const insertJson = (client: SqlClient, dialect: Dialect, table: string): Insert 
   const ready = prepare(
     client,
     dialect,
-    `${into}'ready', ${readyAt(dialect, table, "given")}, ${dueWhenReady(dialect)}, NULL FROM ${rowsTable} AS given`
+    `${into}${stateWhenReleased(dialect)}, ${readyAt(dialect, table, "given")}, ${dueWhenReleased(dialect)}, NULL ` +
+      `FROM ${rowsTable} AS given`
   )
   const held = prepare(
     client,
@@ -117,13 +156,9 @@ const insertJson = (client: SqlClient, dialect: Dialect, table: string): Insert 
     `${into}'held', NULL, ${dialect.now} + :held, :expiry FROM ${rowsTable} AS given`
   )
   return (rows, options) =>
-    Effect.suspend(() =>
-      rows.length === 0
-        ? Effect.void
-        : Effect.asVoid(
-          options.state === "ready"
-            ? ready({ rows: encodeRows(rows) })
-            : held({ rows: encodeRows(rows), held: Math.round(options.heldMillis), expiry: options.onExpiry })
-        )
-    )
+    Effect.asVoid(Effect.suspend(() =>
+      options.state === "ready"
+        ? ready({ rows: encodeRows(rows) })
+        : held({ rows: encodeRows(rows), held: Math.round(options.heldMillis), expiry: options.onExpiry })
+    ))
 }

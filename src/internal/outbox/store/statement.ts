@@ -7,7 +7,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { transactionIn } from "../../scope/transactionTag.js"
+import { isInTransaction, onConnection } from "./connection.js"
 import type { Dialect } from "./dialect.js"
 import type { StoredRow } from "./row.js"
 
@@ -25,7 +25,7 @@ export type Prepared = (values: Values) => Effect.Effect<ReadonlyArray<StoredRow
 export const prepare = (client: SqlClient, dialect: Dialect, text: string): Prepared => {
   const names: Array<string> = []
   const sql = text.replace(/:([a-z]+)/gi, (_, name: string) => dialect.placeholder(names.push(name)))
-  return (values) => client.unsafe<StoredRow>(sql, names.map((name) => values[name]))
+  return (values) => onConnection(client, client.unsafe<StoredRow>(sql, names.map((name) => values[name])))
 }
 
 const field = (value: unknown, name: string): unknown =>
@@ -50,7 +50,7 @@ const isTransient = ({ cause }: SqlError): boolean =>
  */
 export const retryOutsideTransaction = <A>(self: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
   Effect.withFiberRuntime((fiber) =>
-    transactionIn(fiber.currentContext) === undefined ? Effect.retry(self, { while: isTransient, times: 10 }) : self
+    isInTransaction(fiber.currentContext) ? self : Effect.retry(self, { while: isTransient, times: 10 })
   )
 
 /** @internal */

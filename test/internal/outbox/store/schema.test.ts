@@ -5,10 +5,11 @@ import { SqlClient } from "@effect/sql"
 import * as Migrator from "@effect/sql/Migrator"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { checkSchema, ddl, migrate, migrations, schemaVersion } from "../../../../src/internal/outbox/store/schema.js"
+import { migrate, migrations } from "../../../../src/internal/outbox/store/migration.js"
+import { checkSchema, ddl, schemaVersion } from "../../../../src/internal/outbox/store/schema.js"
 import { makeStore } from "../../../../src/internal/outbox/store/store.js"
 import { onEachDatabase } from "../../../support/databases.js"
-import { numberOf, ready, row } from "../testStore.js"
+import { idOf, note, numberOf, ready, row, session } from "../testStore.js"
 
 onEachDatabase((database) => {
   const client = Layer.orDie(database.client())
@@ -21,9 +22,16 @@ onEachDatabase((database) => {
       yield* checkSchema(sql, table)
       const store = makeStore(sql, table)
       yield* store.insert([row(1)], ready)
-      const rows = yield* store.claim({ tasks: ["Note"], limit: 1, leaseMillis: 1 })
+      yield* store.register({ id: session, name: "test", tasks: [], queues: null }, 60_000)
+      const rows = yield* store.claim({
+        lease: session,
+        claimNumber: 1,
+        lanes: [{ ...note, limit: 1 }],
+        limit: 1,
+        maxBytes: 1_000
+      })
       expect(rows.map(numberOf)).toEqual([1])
-      yield* store.acknowledge(rows)
+      expect(yield* store.acknowledge(session, [idOf(1)])).toEqual([idOf(1)])
     })
 
   test(
@@ -81,9 +89,31 @@ onEachDatabase((database) => {
     "the Migrator of @effect/sql runs the migration once",
     Effect.gen(function*() {
       const run = Migrator.make({})({ loader: migrations("migrated"), table: "migrated_migrations" })
-      expect(yield* run).toEqual([[1, "airlock_outbox"]])
+      expect(yield* run).toEqual([[1, "airlock_outbox"], [2, "airlock_outbox_version_2"]])
       expect(yield* run).toEqual([])
       yield* works("migrated")
+    })
+  )
+
+  test(
+    "a table name that is too long for the names of the tables and indexes is a RangeError, and the longest works",
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const longest = sql.onDialectOrElse({
+        pg: () => "é".repeat(27),
+        mysql: () => "é".repeat(55),
+        orElse: () => "é".repeat(99)
+      })
+      yield* migrate(longest)
+      yield* works(longest)
+      if (database.name !== "SQLite") {
+        for (const refused of [migrate(`${longest}x`), Effect.suspend(() => checkSchema(sql, `public.${longest}x`))]) {
+          const defect = yield* Effect.flip(Effect.catchAllDefect(Effect.asVoid(refused), Effect.fail))
+          expect(String(defect)).toMatch(
+            /RangeError: The outbox table "(public\.)?é+x" has a name of (55 bytes|56 characters)/
+          )
+        }
+      }
     })
   )
 
