@@ -15,17 +15,33 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Core from "./Airlock.js"
-import { CurrentExecutor, make, type RunOptions } from "./Executor.js"
-import type { Intent } from "./Intent.js"
+import { CurrentExecutor, make } from "./Executor.js"
 import { Airlock } from "./internal/contract/airlock.js"
 import { allCapabilities } from "./internal/contract/executor.js"
+import type { PayloadCodec } from "./internal/outbox/codec.js"
 import { makeExecutor } from "./internal/outbox/executor.js"
 import { intentOf } from "./internal/outbox/intentRow.js"
-import { listen, notify } from "./internal/outbox/notifier.js"
-import * as internalRelay from "./internal/outbox/relay.js"
+import { listen, notifier, notifyHere } from "./internal/outbox/notifier.js"
+import * as changes from "./internal/outbox/operations/change.js"
+import type { OutboxFilter } from "./internal/outbox/operations/filter.js"
+import * as internalFind from "./internal/outbox/operations/find.js"
+import * as internalGauges from "./internal/outbox/operations/gauges.js"
+import { outboxTable } from "./internal/outbox/operations/outboxTable.js"
+import * as internalPrune from "./internal/outbox/operations/prune.js"
+import * as queues from "./internal/outbox/operations/queues.js"
+import * as internalRequireRelay from "./internal/outbox/operations/requireRelay.js"
+import type { OutboxSelection, OutboxSelectionError } from "./internal/outbox/operations/selection.js"
+import * as internalStats from "./internal/outbox/operations/stats.js"
+import { unroutable } from "./internal/outbox/operations/unroutable.js"
+import { startRelay } from "./internal/outbox/relay/relay.js"
+import { checkHandlers, type RelayOptions, settingsOf } from "./internal/outbox/relay/settings.js"
+import { Discard, RetryAfter, Snooze } from "./internal/outbox/signal.js"
+import * as migration from "./internal/outbox/store/migration.js"
+import { relayStore } from "./internal/outbox/store/relayStore.js"
 import * as schema from "./internal/outbox/store/schema.js"
 import { makeStore } from "./internal/outbox/store/store.js"
 import { registerOutbox } from "./internal/scope/wiring.js"
+import { transaction } from "./SqlTransaction.js"
 
 export {
   /**
@@ -37,6 +53,12 @@ export {
    */
   OutboxSchemaError
 } from "./internal/outbox/store/schema.js"
+
+export type { PayloadCodec, PayloadContext } from "./internal/outbox/codec.js"
+
+export { Discard, RetryAfter, Snooze } from "./internal/outbox/signal.js"
+
+export type { RelayOptions } from "./internal/outbox/relay/settings.js"
 
 const defaultTable = "airlock_outbox"
 
@@ -51,7 +73,8 @@ export interface OutboxOptions {
   readonly table?: string
   /**
    * The time after which a held row expires that its process no longer renews, because it died. A process renews the rows of
-   * its open scopes, so a scope may stay open for longer than this. Default: 1 minute.
+   * its open scopes, so a scope may stay open for longer than this. The Layer dies with a `RangeError` if it is not a positive
+   * and finite time. Default: 1 minute.
    */
   readonly heldTimeout?: Duration.DurationInput
   /**
@@ -59,6 +82,8 @@ export interface OutboxOptions {
    * deleted. If an approval was pending, the row is always discarded. Default: `release`.
    */
   readonly onExpiry?: "release" | "discard"
+  /** Encrypts or compresses payloads. The {@link relay} needs the same one. Default: payloads are stored as JSON. */
+  readonly codec?: PayloadCodec
 }
 
 /**
@@ -98,9 +123,10 @@ export interface LiveOptions extends OutboxOptions, Omit<Core.AirlockOptions, "e
  * @category layers
  */
 export const live = (
-  { heldTimeout, onExpiry, table, ...options }: LiveOptions = {}
+  { codec, heldTimeout, onExpiry, table, ...options }: LiveOptions = {}
 ): Layer.Layer<Airlock, SqlError | schema.OutboxSchemaError, SqlClient> =>
   Core.layer(options).pipe(Layer.provide(layer({
+    ...(codec !== undefined && { codec }),
     ...(heldTimeout !== undefined && { heldTimeout }),
     ...(onExpiry !== undefined && { onExpiry }),
     ...(table !== undefined && { table })
@@ -130,7 +156,7 @@ export const live = (
  * @category layers
  */
 export const layer = (
-  { heldTimeout = "1 minute", onExpiry = "release", table = defaultTable }: OutboxOptions = {}
+  { codec, heldTimeout = "1 minute", onExpiry = "release", table = defaultTable }: OutboxOptions = {}
 ): Layer.Layer<CurrentExecutor, SqlError | schema.OutboxSchemaError, SqlClient> =>
   Layer.scoped(
     CurrentExecutor,
@@ -141,9 +167,10 @@ export const layer = (
         table,
         store: makeStore(client, table),
         client,
-        heldTimeout: Duration.decode(heldTimeout),
+        heldTimeout: heldTimeoutOf(heldTimeout),
         onExpiry,
-        notify: notify(table)
+        codec,
+        notify: yield* notifier(client, table)
       }
       const executor = yield* makeExecutor(settings)
       yield* registerOutbox({ table, isDurable: executor.isDurable })
@@ -155,49 +182,33 @@ export const layer = (
     })
   )
 
-/**
- * The options of {@link relay}.
- *
- * @since 0.1.0
- * @category options
- */
-export interface RelayOptions {
-  /** The name of the table. It may have a schema (`shop.outbox`). Default: `airlock_outbox`. */
-  readonly table?: string
-  /** The maximum number of rows of one claim. Default: 100. */
-  readonly batchSize?: number
-  /** How many handlers run at a time. Default: 10. */
-  readonly concurrency?: number
-  /**
-   * The lease of a claim: the time for which no other relay claims the row. The relay extends it while the handler runs. If the
-   * process dies, another relay claims the row when the lease has expired. Default: 30 seconds.
-   */
-  readonly lease?: Duration.DurationInput
-  /** How often the relay looks for ready rows while it finds none. Rows of the same process notify it. Default: 1 second. */
-  readonly pollInterval?: Duration.DurationInput
-  /** After how many failed attempts an intent without `maxAttempts` of its own is a dead letter. Default: 25. */
-  readonly maxAttempts?: number
-  /**
-   * The time limit of one run of a handler. The next claim waits until all handlers of the last one have ended, so a handler
-   * that hangs delays other rows. Default: 15 minutes.
-   */
-  readonly timeout?: RunOptions["timeout"]
-  /** The time that running handlers have to end when the Layer closes. Then they are interrupted. Default: 10 seconds. */
-  readonly drainTimeout?: Duration.DurationInput
+const heldTimeoutOf = (input: Duration.DurationInput): Duration.Duration => {
+  const time = Duration.decode(input)
+  const millis = Duration.toMillis(time)
+  if (!(millis > 0 && Number.isFinite(millis))) {
+    throw new RangeError(
+      `The outbox needs a positive and finite time as its option \`heldTimeout\`, and got ${Duration.format(time)}`
+    )
+  }
+  return time
 }
 
 /**
  * Runs the intents of the outbox: claims ready rows, runs their handlers, and acknowledges the rows. It claims only rows of
- * tasks that have a handler in this process. Any number of processes can run a relay on one table.
+ * tasks that have a handler in this process, of the handler's version or an older one. Any number of processes can run a relay
+ * on one table.
  *
- * A row whose handler fails is retried: after one second, then two, four and so on, up to one hour, each time reduced by a
- * random part of up to half. After its last attempt it is a dead letter, which stays in the table, and an error is logged.
+ * A slot that is free is filled at once, while other handlers run. A row whose handler fails is retried: after one second, then
+ * two, four and so on, up to one hour, each time reduced by a random part of up to half, unless its task has a `retry` of its
+ * own. Each failed attempt is logged as a warning. After the last attempt the row is a dead letter, which stays in the table, and
+ * an error is logged.
  *
  * When the Layer closes, the relay begins no further handler, waits for the running ones, and acknowledges their rows. Provide
  * the Layers of the handlers to it, so that they close after it.
  *
  * Errors, when it is built: an `OutboxSchemaError` if the tables are missing or have another version, and a `SqlError` if the
- * database does not answer. Later errors of the database are logged as warnings, and the relay goes on.
+ * database does not answer. The Layer dies with a `RangeError` if an option is out of range, and if no task that it can run has
+ * a handler. Later errors of the database are logged as warnings, and the relay goes on.
  *
  * @example
  * ```ts
@@ -219,31 +230,92 @@ export interface RelayOptions {
  * @category layers
  */
 export const relay = (
-  { table = defaultTable, timeout = "15 minutes", ...options }: RelayOptions = {}
+  options: RelayOptions = {}
 ): Layer.Layer<never, SqlError | schema.OutboxSchemaError, SqlClient | Airlock> =>
   Layer.scopedDiscard(Effect.gen(function*() {
+    const { codec, table = defaultTable } = options
+    const settings = settingsOf(options)
     const client = yield* SqlClient
     const { executor, handlers } = yield* Airlock
     yield* schema.checkSchema(client, table)
+    yield* checkHandlers(handlers.names, settings)
     if (executor.transactional === undefined) {
       yield* Effect.logWarning(
         `The relay of the outbox "${table}" runs with the executor "${executor.name}", which stores no intents in an outbox. ` +
           "Provide Outbox.live() in place of AirlockLive, unless only other processes store intents."
       )
     }
-    const relayHandlers: internalRelay.RelayHandlers<Intent> = {
-      get names() {
-        return handlers.names
-      },
-      run: (intents, { attempt }) => handlers.run(intents, { attempt, timeout })
-    }
-    const running = internalRelay.relay(makeStore(client, table), relayHandlers, {
-      ...options,
-      notified: yield* listen(table),
-      decode: (row) => intentOf(row, handlers)
-    })
-    yield* Effect.forkScoped(running)
+    const outbox = yield* outboxTable(table)
+    yield* startRelay({
+      store: yield* relayStore(client, table),
+      acknowledge: makeStore(client, table).acknowledge,
+      unroutable: (olderThanMillis) => unroutable(outbox, { olderThanMillis }),
+      handlers,
+      decode: (row) => intentOf(row, handlers, codec),
+      notified: yield* listen(client, table),
+      transaction: (self) => Effect.provideService(transaction(self), SqlClient, client)
+    }, settings)
   }))
+
+/**
+ * Fails the handler, and asks the relay for the next attempt after a time of the handler's own, such as that of a `Retry-After`
+ * header. The attempt counts. After the last one the intent is a dead letter all the same.
+ *
+ * The result is an error that is also an Effect which fails with it. It reaches the relay as a failure or a defect of the
+ * handler, by itself or as the `cause` of another error. `options.cause` is the error behind it, for the log and the row.
+ * Executors in this process take it for an ordinary failure.
+ *
+ * @example
+ * ```ts
+ * import { Data, Effect, Schema } from "effect"
+ * import { Task } from "effect-airlock"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * class Busy extends Data.TaggedError("Busy")<{ readonly seconds: number }> {}
+ * class NoSuchAddress extends Data.TaggedError("NoSuchAddress")<{}> {}
+ *
+ * declare const send: (email: string) => Effect.Effect<void, Busy | NoSuchAddress>
+ *
+ * const SendReceipt = Task.make("SendReceipt", { payload: { email: Schema.String } })
+ *
+ * const SendReceiptLive = SendReceipt.toLayer(({ email }) =>
+ *   send(email).pipe(Effect.catchTags({
+ *     Busy: (cause) => Outbox.retryAfter(`${cause.seconds} seconds`, { cause }),
+ *     NoSuchAddress: (cause) => Outbox.discard("no such address", { cause })
+ *   }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category signals
+ */
+export const retryAfter = (
+  duration: Duration.DurationInput,
+  options?: { readonly cause?: unknown }
+): RetryAfter => new RetryAfter({ duration: Duration.decode(duration), ...options })
+
+/**
+ * Fails the handler, and makes its intent a dead letter at once, with the reason: no attempt can succeed. The result is an error
+ * that is also an Effect, as that of {@link retryAfter}.
+ *
+ * @since 0.1.0
+ * @category signals
+ */
+export const discard = (reason: string, options?: { readonly cause?: unknown }): Discard =>
+  new Discard({ reason, ...options })
+
+/**
+ * Fails the handler, and asks the relay to run the intent again after a time, as if this attempt had not been: it does not
+ * count, is no failure in logs and metrics, and its `attempt` is that of the next run too. For a handler that cannot work yet.
+ * What the handler has done until then stays done, and the intents that it has enqueued are discarded, as for each failure. The
+ * result is an error that is also an Effect, as that of {@link retryAfter}.
+ *
+ * A handler that snoozes each time is never a dead letter.
+ *
+ * @since 0.1.0
+ * @category signals
+ */
+export const snooze = (duration: Duration.DurationInput): Snooze => new Snooze({ duration: Duration.decode(duration) })
 
 /**
  * Creates the tables of the outbox if they are missing. Several processes can run it at once. `table` is the name of the
@@ -261,7 +333,8 @@ export const relay = (
  * @since 0.1.0
  * @category migrations
  */
-export const migrate = (table: string = defaultTable): Effect.Effect<void, SqlError, SqlClient> => schema.migrate(table)
+export const migrate = (table: string = defaultTable): Effect.Effect<void, SqlError, SqlClient> =>
+  migration.migrate(table)
 
 /**
  * A loader for the `Migrator` of `@effect/sql`, which creates the tables of the outbox. The Migrator must record these
@@ -271,7 +344,7 @@ export const migrate = (table: string = defaultTable): Effect.Effect<void, SqlEr
  * @since 0.1.0
  * @category migrations
  */
-export const migrations = (table: string = defaultTable): Loader => schema.migrations(table)
+export const migrations = (table: string = defaultTable): Loader => migration.migrations(table)
 
 /**
  * The statements that create the tables of the outbox, as text, for your own migrations. They can run more than once. `table`
@@ -289,3 +362,315 @@ export const migrations = (table: string = defaultTable): Loader => schema.migra
  */
 export const ddl = (dialect: "pg" | "mysql" | "sqlite", table: string = defaultTable): string =>
   schema.ddl(dialect, table)
+
+// ---------------------------------------------------------------- operations
+
+export type { OutboxFilter } from "./internal/outbox/operations/filter.js"
+export type { OutboxPage } from "./internal/outbox/operations/find.js"
+export type { OutboxAttempt, OutboxRow, OutboxState } from "./internal/outbox/operations/outboxRow.js"
+export type { PausedQueue } from "./internal/outbox/operations/queues.js"
+export type { LiveRelay } from "./internal/outbox/operations/relays.js"
+export type { OutboxSelection } from "./internal/outbox/operations/selection.js"
+export {
+  /**
+   * A selection without a condition. Nothing was changed. Give it a condition, or say `{ all: true }`.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  OutboxSelectionError
+} from "./internal/outbox/operations/selection.js"
+export type { LaneStats, OutboxStats, RowCount } from "./internal/outbox/operations/stats.js"
+
+/**
+ * The option of all operations.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface TableOptions {
+  /** The name of the table. It may have a schema (`shop.outbox`). Default: `airlock_outbox`. */
+  readonly table?: string
+}
+
+/**
+ * The options of {@link stats}.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface StatsOptions extends TableOptions {
+  /** Counts all rows, which reads the whole table. Default: `false`. */
+  readonly exact?: boolean
+  /** If not `exact`: how many rows are counted of each lane that has ready rows, and of each other state. Default: 10 000. */
+  readonly limit?: number
+}
+
+/**
+ * How many rows there are in each state, task and queue, how long the oldest have waited, which relays live, and which queues are
+ * paused.
+ *
+ * Without `exact` it reads a limited number of entries of indexes, so it can be called each minute however many rows there are.
+ * A {@link RowCount} says whether it is exact.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { ages, relays, states } = yield* Outbox.stats()
+ *   if (relays.length === 0 || (ages.ready ?? 0) > 60_000) {
+ *     yield* Effect.logWarning(`${states.ready.count} intents wait, and ${relays.length} relays live`)
+ *   }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const stats = (
+  { exact = false, limit = internalGauges.defaultLimit, table = defaultTable }: StatsOptions = {}
+): Effect.Effect<internalStats.OutboxStats, SqlError, SqlClient> => internalStats.stats({ exact, limit, table })
+
+/**
+ * The options of {@link find} and {@link deadLetters}.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface FindOptions extends TableOptions {
+  /** The maximum number of rows of a page. Default: 100. */
+  readonly limit?: number
+  /** The `cursor` of the page before. Default: none, for the first page. */
+  readonly cursor?: string
+}
+
+/**
+ * Finds rows, a page at a time, in the order of their ids: that is the order in which they were enqueued. Without a condition it
+ * finds all rows.
+ *
+ * Payloads are as the task's Schema has encoded them, or as the text that the outbox's codec has made of that.
+ *
+ * @example
+ * ```ts
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const receiptsOfOrder = (id: number) =>
+ *   Outbox.find({ task: "SendReceipt", payload: { path: ["order", "id"], equals: id } }, { limit: 10 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const find = (
+  filter: OutboxFilter = {},
+  { cursor, limit = 100, table = defaultTable }: FindOptions = {}
+): Effect.Effect<internalFind.OutboxPage, SqlError, SqlClient> => internalFind.find(filter, { cursor, limit, table })
+
+/**
+ * Finds dead letters: {@link find} for the state `dead`.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const deadLetters = (
+  filter: Omit<OutboxFilter, "state"> = {},
+  options?: FindOptions
+): Effect.Effect<internalFind.OutboxPage, SqlError, SqlClient> => find({ ...filter, state: "dead" }, options)
+
+/**
+ * The options of the operations that change a selection of rows.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface ChangeOptions extends TableOptions {
+  /** How many rows one transaction changes. Default: 500. */
+  readonly batch?: number
+}
+
+const changeOptions = ({ batch = 500, table = defaultTable }: ChangeOptions = {}) => ({ batch, table })
+
+/**
+ * Makes dead letters ready again. They have all their attempts again, and come after the rows that are ready now. Their history
+ * stays. Rows in other states do not change.
+ *
+ * Like all operations that change a selection: it changes the rows in batches, each in a transaction of its own, or all in the
+ * transaction that is open in the fiber. It skips rows that another transaction has locked. Returns how many rows have changed.
+ * Fails with an `OutboxSelectionError` if the selection has no condition, and then changes nothing.
+ *
+ * @example
+ * ```ts
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const some = Outbox.redrive({ task: "SendReceipt", enqueued: { from: new Date("2026-03-01") } })
+ * const all = Outbox.redrive({ all: true })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const redrive = (
+  selection: OutboxSelection,
+  options?: ChangeOptions
+): Effect.Effect<number, SqlError | OutboxSelectionError, SqlClient> =>
+  andNotify(changes.redrive(selection, changeOptions(options)), options)
+
+/**
+ * Deletes rows that no relay has claimed: those that are ready, scheduled or blocked. It changes neither held rows, which belong
+ * to a scope that is open, nor claimed rows, nor dead letters. See {@link redrive} for what holds for all such operations.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const cancel = (
+  selection: OutboxSelection,
+  options?: ChangeOptions
+): Effect.Effect<number, SqlError | OutboxSelectionError, SqlClient> =>
+  andNotify(changes.cancel(selection, changeOptions(options)), options)
+
+/**
+ * Deletes dead letters. See {@link redrive} for what holds for all such operations, and {@link prune} for old dead letters.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const discardDeadLetters = (
+  selection: OutboxSelection,
+  options?: ChangeOptions
+): Effect.Effect<number, SqlError | OutboxSelectionError, SqlClient> =>
+  changes.discardDeadLetters(selection, changeOptions(options))
+
+/**
+ * Makes scheduled rows ready at once: those that wait for a delay, a `runAt` or a backoff. See {@link redrive} for what holds for
+ * all such operations.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const runNow = (
+  selection: OutboxSelection,
+  options?: ChangeOptions
+): Effect.Effect<number, SqlError | OutboxSelectionError, SqlClient> =>
+  andNotify(changes.runNow(selection, changeOptions(options)), options)
+
+/** Notifies the relays of this process. Those of others find the rows when they poll. */
+const andNotify = <A, E, R>(self: Effect.Effect<A, E, R>, options: TableOptions | undefined): Effect.Effect<A, E, R> =>
+  Effect.tap(self, () => notifyHere(options?.table ?? defaultTable))
+
+/**
+ * The options of {@link prune}.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface PruneOptions extends ChangeOptions {
+  /** For how long the rows have been done, or dead. */
+  readonly olderThan: Duration.DurationInput
+  /** Which rows. Default: `"done"`. */
+  readonly state?: "done" | "dead" | ReadonlyArray<"done" | "dead">
+}
+
+/**
+ * Deletes the rows that have been done, or dead letters, for longer than a time, in batches of a transaction each, until none is
+ * left. Returns how many. A relay with `keepDone` prunes the rows that are done by itself.
+ *
+ * @example
+ * ```ts
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const nightly = Outbox.prune({ olderThan: "30 days", state: "dead" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const prune = (
+  { olderThan, state = "done", ...options }: PruneOptions
+): Effect.Effect<number, SqlError, SqlClient> =>
+  internalPrune.prune({
+    ...changeOptions(options),
+    olderThan,
+    states: typeof state === "string" ? [state] : state
+  })
+
+/**
+ * Pauses a queue for all relays: they claim no further row of it. Handlers that run go on. Intents can still be enqueued. The
+ * pause is kept in the database until {@link resume}. Returns `false` if the queue was paused before. A queue need not have rows.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const withoutMail = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+ *   Effect.acquireUseRelease(Outbox.pause("mail"), () => self, () => Effect.orDie(Outbox.resume("mail")))
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pause = (
+  queue: string,
+  { table = defaultTable }: TableOptions = {}
+): Effect.Effect<boolean, SqlError, SqlClient> => queues.pause(queue, table)
+
+/**
+ * Ends the pause of a queue. Returns `false` if it was not paused.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const resume = (
+  queue: string,
+  { table = defaultTable }: TableOptions = {}
+): Effect.Effect<boolean, SqlError, SqlClient> => andNotify(queues.resume(queue, table), { table })
+
+/**
+ * Updates the gauges `AirlockMetrics.outboxRows`, `outboxAge` and `outboxRelays`, as long as the Layer lives. One process per
+ * table is enough. It reads {@link stats} without `exact`. If the database does not answer, that is logged as a warning.
+ *
+ * @example
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Layer } from "effect"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const Gauges = Outbox.gauges({ every: "30 seconds" }).pipe(Layer.provide(PgClient.layer({ database: "shop" })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const gauges = (
+  { every = "1 minute", table = defaultTable }: TableOptions & {
+    /** How long to wait between two updates. Default: 1 minute. */
+    readonly every?: Duration.DurationInput
+  } = {}
+): Layer.Layer<never, never, SqlClient> => Layer.scopedDiscard(internalGauges.gauges(table, every))
+
+/**
+ * For processes that write intents: logs a warning when no relay has lived for a time, or when rows have waited for that time which
+ * no live relay can run. Each outage is one warning, and its end is an info.
+ *
+ * @example
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Layer } from "effect"
+ * import * as Outbox from "effect-airlock/Outbox"
+ *
+ * const Data = Layer.merge(Outbox.live(), Outbox.requireRelay({ within: "2 minutes" })).pipe(
+ *   Layer.provideMerge(PgClient.layer({ database: "shop" }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const requireRelay = (
+  { table = defaultTable, within = "1 minute" }: TableOptions & {
+    /** How long there may be no relay before it is a warning. Default: 1 minute. */
+    readonly within?: Duration.DurationInput
+  } = {}
+): Layer.Layer<never, never, SqlClient> => Layer.scopedDiscard(internalRequireRelay.requireRelay(table, within))

@@ -17,7 +17,10 @@ onEachDatabase((database) => {
     Layer.orDie,
     Layer.merge(Airlock.unchecked)
   )
-  const dropTable = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DROP TABLE airlock_outbox`)
+  const dropTable = Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => Effect.all([sql`DROP TABLE airlock_outbox`, sql`DROP TABLE airlock_outbox_version`])
+  )
   const messageOf = (cause: unknown) => cause instanceof Error ? cause.message : String(cause)
 
   it.scoped("fails with an error that names the outbox", () =>

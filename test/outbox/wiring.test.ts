@@ -51,6 +51,15 @@ describe("Outbox.live", () => {
     }).pipe(Effect.provide(
       Outbox.live({ heldTimeout: "2 minutes", onExpiry: "discard", maxIntents: 5 }).pipe(Layer.provide(database))
     )))
+
+  it.scoped("dies if heldTimeout is not a positive and finite time", () =>
+    Effect.gen(function*() {
+      for (const [heldTimeout, printed] of [[0, "0"], [-1, "0"], [Infinity, "Infinity"]] as const) {
+        expect(String(yield* Effect.flip(Effect.sandbox(Layer.build(Outbox.live({ heldTimeout })))))).toContain(
+          `RangeError: The outbox needs a positive and finite time as its option \`heldTimeout\`, and got ${printed}`
+        )
+      }
+    }).pipe(Effect.provide(database)))
 })
 
 describe("an outbox that no Airlock uses", () => {

@@ -3,10 +3,13 @@
  */
 import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Logger, LogLevel, Metric, Option, Schema } from "effect"
+import { Deferred, Effect, Exit, Layer, Logger, LogLevel, Metric, Option, Schema } from "effect"
 import { Airlock, AirlockMetrics, Executor, HttpMiddleware, Policy, Task } from "effect-airlock"
+import * as Outbox from "effect-airlock/Outbox"
+import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { serving } from "../support/http.js"
 import { attribute, collector, type OtlpSpan } from "../support/otlp.js"
+import { application } from "../support/outbox.js"
 import { layer, note } from "../support/recorder.js"
 
 const Mail = Task.make("Mail", { payload: { to: Schema.String } })
@@ -116,6 +119,29 @@ describe("I12: a trace", () => {
       const task = one(spans, "airlock.task")
       expect(task.parentSpanId).toBe(one(spans, "airlock.flush").spanId)
       expect(task.links.map(({ spanId }) => spanId)).toEqual([one(spans, "enqueues").spanId])
+    }))
+
+  it.live("links a task that a relay runs to the span of its enqueue, which another process may have ended long ago", () =>
+    Effect.gen(function*() {
+      const { layer, spans } = collector()
+      const ran = yield* Deferred.make<void>()
+      yield* Effect.gen(function*() {
+        yield* SqlTransaction.transaction(Effect.withSpan(Airlock.enqueue(Index, { id: 1 }), "enqueues"))
+        yield* Effect.scoped(Effect.zipRight(
+          Layer.build(
+            Outbox.relay({ pollInterval: "20 millis" }).pipe(
+              Layer.provide(Index.toLayer(() => Deferred.succeed(ran, undefined)))
+            )
+          ),
+          Deferred.await(ran)
+        ))
+      }).pipe(Effect.provide(application.pipe(Layer.provideMerge(Airlock.unchecked), Layer.provideMerge(layer))))
+      const task = one(spans, "airlock.task")
+      const enqueued = one(spans, "enqueues")
+      expect(task.links.map(({ spanId, traceId }) => [traceId, spanId])).toEqual([[enqueued.traceId, enqueued.spanId]])
+      expect(attribute(task, "airlock.attempt")).toBe(1)
+      // The relay is no part of the request: its tasks are not below the span of the enqueue.
+      expect(task.traceId).not.toBe(enqueued.traceId)
     }))
 
   it.effect("has no span of Airlock if no tracer is installed", () =>

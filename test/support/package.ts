@@ -7,7 +7,7 @@ import { build } from "esbuild"
 import { execFileSync } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { readmeExample, runReadmeExample } from "./readme.js"
 
 const run = (directory: string, command: string, ...args: ReadonlyArray<string>): string =>
@@ -60,7 +60,10 @@ try {
   run(project, "npm", "install", "--no-fund", "--no-audit", "--loglevel", "error")
 
   for (const name of ["src", "test", "tsconfig.json", "vitest.config.ts"]) {
-    cpSync(name, join(project, "repository", name), { recursive: true })
+    cpSync(name, join(project, "repository", name), {
+      recursive: true,
+      filter: (path) => basename(path) !== "node_modules"
+    })
   }
   run(join(project, "repository"), "npx", "vitest", "run", "test/SqlTransaction.test.ts")
   say("the tests of SQL transactions pass on the driver as it is on npm")

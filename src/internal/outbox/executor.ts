@@ -19,9 +19,11 @@ import { DispatchError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { Executor, Outcome, Transactional } from "../contract/executor.js"
 import { withoutTransaction } from "../scope/transactionTag.js"
+import type { PayloadCodec } from "./codec.js"
 import { Holdings } from "./holdings.js"
-import { rowOf } from "./intentRow.js"
+import { rowsOf } from "./intentRow.js"
 import type { InsertOptions } from "./store/insert.js"
+import { ownConnection } from "./store/ownConnection.js"
 import type { Store } from "./store/store.js"
 
 /** @internal */
@@ -34,43 +36,58 @@ export interface OutboxSettings {
   readonly heldTimeout: Duration.Duration
   /** Whether an expired held row is released or discarded. */
   readonly onExpiry: "release" | "discard"
-  /** Notifies the relays of this process that rows are ready. */
+  readonly codec: PayloadCodec | undefined
+  /** Notifies relays that rows are ready. */
   readonly notify: Effect.Effect<void>
 }
 
 /** @internal */
 export const makeExecutor = (
-  { client, heldTimeout, notify, onExpiry, store, table }: OutboxSettings
+  { client, codec, heldTimeout, notify, onExpiry, store, table }: OutboxSettings
 ): Effect.Effect<Pick<Executor, "dispatch" | "isDurable" | "transactional">, never, EffectScope.Scope> =>
   Effect.gen(function*() {
     const heldMillis = Duration.toMillis(heldTimeout)
-    const holdings = new Holdings(store, heldMillis)
+    const own = yield* ownConnection(client)
+    const holdings = new Holdings({
+      release: (ids) => own.run(store.release(ids)),
+      discard: (ids) => own.run(store.discard(ids)),
+      renew: (ids, heldMillis) => own.run(store.renew(ids, heldMillis))
+    }, { heldMillis, notify })
 
     const insertRows = (intents: ReadonlyArray<Intent>, options: InsertOptions) =>
       Effect.mapError(
-        Effect.suspend(() => store.insert(intents.map(rowOf), options)),
-        // The cause stays that of the driver, by whose code an application decides about a retry.
-        ({ cause }) =>
-          new SqlError({ cause, message: `The outbox "${table}" could not insert ${intents.length} intent(s)` })
+        Effect.flatMap(rowsOf(intents, codec), (rows) => store.insert(rows, options)),
+        (error) =>
+          new SqlError({
+            // The cause stays that of the driver, by whose code an application decides about a retry.
+            cause: error._tag === "SqlError" ? error.cause : error,
+            message: `The outbox "${table}" could not insert ${intents.length} intent(s)`
+          })
       )
     const insertReady = (intents: ReadonlyArray<Intent>) => insertRows(intents, { state: "ready" })
 
     const transactional: Transactional = {
       database: client.reserve,
-      insert: (intents, { held, undecided }) =>
-        held
-          ? insertRows(intents, { state: "held", heldMillis, onExpiry: undecided ? "discard" : onExpiry }).pipe(
-            Effect.tap(() => holdings.hold(idsOf(intents)))
+      insert: (intents, { held, undecided }) => {
+        const expiry = undecided ? "discard" : onExpiry
+        return held
+          ? Effect.map(
+            insertRows(intents, { state: "held", heldMillis, onExpiry: expiry }),
+            () => holdings.hold(intents, expiry)
           )
-          : insertReady(intents),
-      // Rows that are not held were inserted as ready.
-      release: (intents) =>
-        Effect.zipRight(
-          inNoTransaction(holdings.perform(idsOf(intents).filter((id) => holdings.has(id)), "release")),
-          notify
-        ),
-      discard: (intents) => inNoTransaction(holdings.perform(idsOf(intents), "discard")),
-      forget: (intents) => Effect.sync(() => holdings.forget(idsOf(intents)))
+          : insertReady(intents)
+      },
+      release: (intents, { awaited }) => {
+        // Rows that are not held were inserted as ready.
+        const held = intents.filter((intent) => holdings.has(intent))
+        if (held.length === 0) {
+          return notify
+        }
+        const released = holdings.release(held)
+        return awaited || held.some(isOrdered) ? released : Effect.void
+      },
+      discard: (intents) => inNoTransaction(holdings.discard(intents)),
+      forget: (intents) => Effect.sync(() => holdings.forget(intents.map(({ id }) => id)))
     }
 
     const dispatch: Executor["dispatch"] = (intents) =>
@@ -90,13 +107,15 @@ export const makeExecutor = (
           ))
       })
 
+    yield* Effect.forkScoped(holdings.releasing)
     yield* Effect.forkScoped(Effect.forever(Effect.delay(holdings.maintain, Duration.times(heldTimeout, 1 / 3))))
     yield* Effect.addFinalizer(() => holdings.close)
 
     return { isDurable: () => true, transactional: () => transactional, dispatch }
   })
 
-const idsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<string> => intents.map(({ id }) => id)
+/** A later transaction with the same key must find the row ready, or it would overtake it. */
+const isOrdered = ({ options }: Intent): boolean => options.orderingKey !== undefined
 
 const failure = ({ task }: Intent, cause: unknown): Outcome => Exit.fail(new DispatchError({ task: task.name, cause }))
 

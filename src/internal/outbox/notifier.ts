@@ -1,12 +1,15 @@
 /**
- * Notifies the relays of this process that rows are ready. The relays of other processes find them when they poll.
+ * Notifies relays that rows are ready: those of this process directly, and on PostgreSQL those of other processes as well.
  *
  * @internal
  */
+import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import { listenTo } from "./store/listening.js"
+import { sendTo } from "./store/sending.js"
 
 /** The relays of each table. A global value, so that two copies of the package in one process share it. */
 const listeners = globalValue(
@@ -14,18 +17,35 @@ const listeners = globalValue(
   () => new Map<string, Set<Queue.Enqueue<void>>>()
 )
 
-/** Notifies the relays of a table. @internal */
-export const notify = (table: string): Effect.Effect<void> =>
+/** The name of this process in its notifications, for its relays, which were notified before these come. */
+const thisProcess = globalValue(Symbol.for("effect-airlock/outboxSender"), () => crypto.randomUUID())
+
+/** Notifies the relays of this process. @internal */
+export const notifyHere = (table: string): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const listener of listeners.get(table) ?? []) {
       listener.unsafeOffer(undefined)
     }
   })
 
-/** Returns an Effect that completes at the next notification, or at once if there was one since it last completed. @internal */
-export const listen = (table: string): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
+/** Returns an Effect that notifies the relays of a table. It is for use after the COMMIT, and does not wait. @internal */
+export const notifier = (
+  client: SqlClient,
+  table: string
+): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
+  Effect.map(sendTo(client, table, thisProcess), (send) => Effect.zipRight(notifyHere(table), send))
+
+/**
+ * Returns an Effect that completes at the next notification, or at once if there was one since it last completed.
+ *
+ * @internal
+ */
+export const listen = (
+  client: SqlClient,
+  table: string
+): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const queue = yield* Effect.acquireRelease(
       Effect.tap(Queue.sliding<void>(1), (queue) => {
         const listenersOfTable = listeners.get(table) ?? new Set()
         listeners.set(table, listenersOfTable.add(queue))
@@ -34,6 +54,11 @@ export const listen = (table: string): Effect.Effect<Effect.Effect<void>, never,
         Effect.sync(() => {
           listeners.get(table)?.delete(queue)
         })
-    ),
-    Queue.take
-  )
+    )
+    yield* listenTo(client, table, (sender) => {
+      if (sender !== thisProcess) {
+        queue.unsafeOffer(undefined)
+      }
+    })
+    return Queue.take(queue)
+  })

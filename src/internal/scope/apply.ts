@@ -36,12 +36,14 @@ const applyAll = (scope: Scope, dispositions: Dispositions, fiber: AnyFiber): Ef
     const reported = Effect.exit(Effect.suspend(() => reportUndispatched(scope, dispositions)))
     return Effect.flatMap(
       Effect.zipRight(discarded, reported),
-      (reported) =>
-        release(scope, dispositions.intentsWhere("Committed"), fiber).pipe(
-          Effect.zipRight(dispatch(scope, dispositions, dispositions.intentsWhere("Dispatch"), fiber)),
+      (reported) => {
+        const dispatched = dispositions.intentsWhere("Dispatch")
+        return release(scope, dispositions.intentsWhere("Committed"), dispatched.length > 0, fiber).pipe(
+          Effect.zipRight(dispatch(scope, dispositions, dispatched, fiber)),
           // A logger or a tracer that dies must not keep intents from leaving.
           Effect.zipRight(reported)
         )
+      }
     )
   })
 }
@@ -95,10 +97,16 @@ const capture = (
   }
 }
 
-const release = (scope: Scope, intents: ReadonlyArray<IntentRecord>, fiber: AnyFiber): Effect.Effect<void> =>
+/** If intents are dispatched after the release, it is awaited: intents leave in order. */
+const release = (
+  scope: Scope,
+  intents: ReadonlyArray<IntentRecord>,
+  awaited: boolean,
+  fiber: AnyFiber
+): Effect.Effect<void> =>
   intents.length === 0
     ? Effect.void
-    : Effect.map(releaseRows(scope, intents), () => reportDispatched(fiber, intents))
+    : Effect.map(releaseRows(scope, intents, { awaited }), () => reportDispatched(fiber, intents))
 
 /** Gives intents to the executor, as one batch, in order. */
 const dispatch = (

@@ -190,3 +190,15 @@ export const recordOf = (intent: ForeignIntent): IntentRecord =>
     savepoint: undefined,
     closure: intent.closure
   })
+
+/** The records of some intents, whose handlers run now. An intent from an engine or an outbox may have no record yet. @internal */
+export const recordsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<IntentRecord> => {
+  for (const intent of intents) {
+    if (!IntentRecord.is(intent)) {
+      return intents.map((intent) => IntentRecord.is(intent) ? intent : recordOf(intent))
+    }
+    intent.outcome = undefined
+  }
+  // The loop has checked that each intent is a record.
+  return intents as ReadonlyArray<IntentRecord>
+}

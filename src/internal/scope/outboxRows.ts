@@ -109,11 +109,15 @@ export const discardRows = (scope: Scope, intents: ReadonlyArray<IntentRecord>):
     (outbox, intents) => runOutbox(scope, "discard", Effect.suspend(() => outbox.discard(intents)))
   )
 
-/** Makes the rows of intents ready that leave. @internal */
-export const releaseRows = (scope: Scope, intents: ReadonlyArray<IntentRecord>): Effect.Effect<void> =>
+/** Makes the rows of intents ready that leave. Waits for that only if `awaited`. @internal */
+export const releaseRows = (
+  scope: Scope,
+  intents: ReadonlyArray<IntentRecord>,
+  options: { readonly awaited: boolean }
+): Effect.Effect<void> =>
   forEachOutbox(
     inserted(intents),
-    (outbox, intents) => runOutbox(scope, "release", Effect.suspend(() => outbox.release(intents)))
+    (outbox, intents) => runOutbox(scope, "release", Effect.suspend(() => outbox.release(intents, options)))
   )
 
 /** In a fiber of its own: the pending interruption of this one is often the reason for a discard. */

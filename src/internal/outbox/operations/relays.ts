@@ -1,0 +1,56 @@
+/**
+ * The relays that live, and whether one of them serves a lane.
+ *
+ * @internal
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type { OutboxTable } from "./outboxTable.js"
+
+/**
+ * A relay whose lease has not expired.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LiveRelay {
+  /** The id of its session, which is the `lease` of the rows that it has claimed. */
+  readonly id: string
+  readonly name: string
+  /** When it started. */
+  readonly since: Date
+  /** The tasks that it can run, each with the newest version that it knows. */
+  readonly tasks: ReadonlyArray<{ readonly task: string, readonly version: number }>
+  /** The queues that it serves. Absent if it serves all of them. */
+  readonly queues?: ReadonlyArray<string>
+}
+
+/** @internal */
+export const liveRelays = (
+  { dialect, statement, tables }: Pick<OutboxTable, "dialect" | "statement" | "tables">
+): Effect.Effect<ReadonlyArray<LiveRelay>, SqlError> =>
+  Effect.map(
+    statement(
+      `SELECT id, name, started_at, tasks, queues FROM ${tables.relay} WHERE expires_at > ${dialect.now} ORDER BY started_at, id`
+    )({}),
+    (rows) =>
+      rows.map(({ id, name, queues, started_at, tasks }): LiveRelay => ({
+        id: String(id),
+        name: String(name),
+        since: new Date(Number(started_at)),
+        // `register` writes these columns.
+        tasks: (JSON.parse(String(tasks)) as ReadonlyArray<readonly [string, number]>)
+          .map(([task, version]) => ({ task, version })),
+        ...(queues !== null && queues !== undefined && { queues: JSON.parse(String(queues)) as ReadonlyArray<string> })
+      }))
+  )
+
+/** Whether one of these relays can run the rows of a lane. @internal */
+export const isServed = (
+  relays: ReadonlyArray<LiveRelay>,
+  lane: { readonly queue: string, readonly task: string, readonly version: number }
+): boolean =>
+  relays.some(({ queues, tasks }) =>
+    (queues === undefined || queues.includes(lane.queue)) &&
+    tasks.some(({ task, version }) => task === lane.task && lane.version <= version)
+  )
