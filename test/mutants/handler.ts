@@ -102,13 +102,6 @@ export const handler: ReadonlyArray<Mutant> = [
       tests: ["test/Executor.test.ts"]
     },
     {
-      breaks: "batches: only the last of merged intents has the outcome",
-      symbol: "noteOutcome",
-      replace: "call.intents",
-      by: "call.entries.map(({ intents }) => intents[intents.length - 1]!)",
-      tests: ["test/handler/batching.test.ts"]
-    },
-    {
       breaks: "run: maxAttempts is ignored",
       symbol: "retryableOf",
       replace: "attempts < (options.maxAttempts ?? Infinity)",
@@ -133,6 +126,13 @@ export const handler: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/handler/calls.ts", [
+    {
+      breaks: "batches: only the last of merged intents has the outcome",
+      symbol: "noteOutcome",
+      replace: "call.intents",
+      by: "call.entries.map(({ intents }) => intents[intents.length - 1]!)",
+      tests: ["test/handler/batching.test.ts"]
+    },
     {
       breaks: "batches: a merged payload keeps the place of its first intent",
       symbol: "Group.add",

@@ -3,7 +3,9 @@ import { executor } from "./executor.js"
 import { handler } from "./handler.js"
 import { http } from "./http.js"
 import type { Mutant } from "./mutant.js"
+import { operations } from "./operations.js"
 import { outbox } from "./outbox.js"
+import { relay } from "./relay.js"
 import { scope } from "./scope.js"
 import { support } from "./support.js"
 import { telemetry } from "./telemetry.js"
@@ -18,5 +20,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...http,
   ...transaction,
   ...outbox,
+  ...relay,
+  ...operations,
   ...config
 ]

@@ -39,7 +39,7 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: the rows of committed intents are not released",
       symbol: "releaseRows",
-      replace: "outbox.release(intents)",
+      replace: "outbox.release(intents, options)",
       by: "Effect.void",
       tests: ["test/outbox/suite.test.ts"]
     }
@@ -60,18 +60,170 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/outbox/composition.test.ts"]
     },
     {
-      breaks: "outbox: the relays of this process are not notified of released rows",
+      breaks: "outbox: relays are not notified of rows that a transaction inserted as ready",
       symbol: "makeExecutor.transactional",
       replace: "notify",
       by: "Effect.void",
       tests: ["test/outbox/relay.test.ts"]
     },
     {
-      breaks: "outbox: the relays of this process are not notified of rows that a flush inserts",
+      breaks: "outbox: relays are notified before the rows of a transaction are committed",
+      symbol: "makeExecutor",
+      replace: `const insertReady = (intents: ReadonlyArray<Intent>) => insertRows(intents, { state: "ready" })`,
+      by: `const insertReady = (intents: ReadonlyArray<Intent>) =>
+        Effect.zipLeft(insertRows(intents, { state: "ready" }), notify)`,
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    },
+    {
+      breaks: "outbox: a later transaction overtakes rows with the same key that wait for their release",
+      symbol: "makeExecutor.transactional",
+      replace: "awaited || held.some(isOrdered)",
+      by: "awaited",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: intents of one scope leave before rows that wait for their release",
+      symbol: "makeExecutor.transactional",
+      replace: "awaited || held.some(isOrdered)",
+      by: "held.some(isOrdered)",
+      tests: ["test/outbox/suite.test.ts"]
+    },
+    {
+      breaks: "outbox: relays are not notified of rows that a flush inserts",
       symbol: "makeExecutor.dispatch",
       replace: "notify",
       by: "Effect.void",
       tests: ["test/outbox/relay.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/intentRow.ts", [
+    {
+      breaks: "outbox: a row of a newer version is read by an older handler",
+      symbol: "intentOf",
+      replace: "row.version > version",
+      by: "false",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: an upcast of the row's own version is left out",
+      symbol: "upcasted",
+      replace: "let at = from",
+      by: "let at = from + 1",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: the upcast to the task's own version is left out",
+      symbol: "upcasted",
+      replace: "at < version",
+      by: "at < version - 1",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: upcasts run from the newest version to the oldest",
+      symbol: "upcasted",
+      replace: "upcast[at]",
+      by: "upcast[version + from - 1 - at]",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: each upcast gets the payload that was stored, and not the one of its version",
+      symbol: "upcasted",
+      replace: "next(current)",
+      by: "next(value)",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: an error of a stored payload shows a value of it",
+      symbol: "decodeText",
+      replace: "ParseResult.isParseError(cause)",
+      by: "ParseResult.isParseError(cause) && cause.message === \"\"",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: a codec decodes rows that were written before it was there",
+      symbol: "intentOf",
+      replace: "options.codec !== true",
+      by: "codec === undefined",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/codec.ts", [
+    {
+      breaks: "outbox: an encoded row is a damaged one for a relay without the codec",
+      symbol: "runCodec",
+      replace:
+        "failed(new Error(\"its row was written with a codec, and this relay has none. Give Outbox.relay the codec.\"))",
+      by: "payload",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    },
+    {
+      breaks: "outbox: a codec that dies is no error of the codec",
+      symbol: "runCodec",
+      replace: "Cause.isInterruptedOnly(cause)",
+      by: "!Cause.isFailure(cause)",
+      tests: ["test/internal/outbox/intentRow.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/retry.ts", [
+    {
+      breaks: "outbox: each attempt begins the schedule of its task anew",
+      symbol: "replay",
+      replace: "walk(schedule, attempt - 1, error, now - before.value.millis)",
+      by: "walk(schedule, 0, error, now - before.value.millis)",
+      tests: ["test/internal/outbox/retry.test.ts"]
+    },
+    {
+      breaks: "outbox: a schedule does not see the time that its delays took",
+      symbol: "replay",
+      replace: "now - before.value.millis",
+      by: "now",
+      tests: ["test/internal/outbox/retry.test.ts"]
+    },
+    {
+      breaks: "outbox: a schedule that dies ends the retries",
+      symbol: "delayAfter",
+      replace: "Effect.zipRight(Effect.asSome(backoff(attempt)))",
+      by: "Effect.zipRight(Effect.succeedNone)",
+      tests: ["test/internal/outbox/retry.test.ts"]
+    },
+    {
+      breaks: "outbox: the default delay has no end",
+      symbol: "backoff",
+      replace: "Math.min(firstDelay * 2 ** (attempt - 1), lastDelay)",
+      by: "(firstDelay * 2 ** (attempt - 1))",
+      tests: ["test/internal/outbox/retry.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/signal.ts", [
+    {
+      breaks: "outbox: a signal in the outcome of another handler counts",
+      symbol: "signalIn",
+      replace: "isDispatchError(error)",
+      by: "false",
+      tests: ["test/internal/outbox/signal.test.ts"]
+    },
+    {
+      breaks: "outbox: a signal is lost beside another error of its handler",
+      symbol: "signalOf",
+      replace: "[error.cause].concat(error.also ?? [])",
+      by: "error.cause",
+      tests: ["test/internal/outbox/signal.test.ts"]
+    },
+    {
+      breaks: "outbox: a signal is lost that is the cause of another error",
+      symbol: "signalIn",
+      replace: "\"cause\" in error",
+      by: "depth < 0 && \"cause\" in error",
+      tests: ["test/internal/outbox/signal.test.ts"]
+    }
+  ]),
+  ...inFile("src/Outbox.ts", [
+    {
+      breaks: "outbox: a heldTimeout of zero lets all held rows expire at once",
+      symbol: "heldTimeoutOf",
+      replace: "millis > 0",
+      by: "millis >= 0",
+      tests: ["test/outbox/wiring.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/holdings.ts", [
@@ -79,57 +231,213 @@ export const outbox: ReadonlyArray<Mutant> = [
       breaks: "outbox: held rows are not renewed",
       symbol: "Holdings.maintain",
       replace: "[...this.rows.keys()]",
-      by: `[...this.idsOf("discard"), ...this.idsOf("release")]`,
+      by: "[...this.idsOf(\"discard\"), ...this.idsOf(\"release\")]",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
       breaks: "outbox: rows that are still to be released or discarded are not renewed",
       symbol: "Holdings.maintain",
       replace: "[...this.rows.keys()]",
-      by: `[...this.rows].flatMap(([id, is]) => is === "held" ? [id] : [])`,
+      by: "[...this.rows].flatMap(([id, row]) => row.operation === undefined ? [id] : [])",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a row stays in the holdings after its release",
+      symbol: "Holdings.releaseGroup",
+      replace: "this.forget(ids)",
+      by: "",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a row stays in the holdings after its discard",
+      symbol: "Holdings.discardNow",
+      replace: "this.forget(ids)",
+      by: "",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
       breaks: "outbox: a release that fails is forgotten",
-      symbol: "Holdings.perform",
-      replace: "this.rows.set(id, operation)",
-      by: `operation === "release" ? this.rows.delete(id) : this.rows.set(id, operation)`,
+      symbol: "Holdings.release",
+      replace: "this.rows.get(id)!.operation = \"release\"",
+      by: "",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
       breaks: "outbox: a discard that fails is forgotten",
-      symbol: "Holdings.perform",
-      replace: "this.rows.set(id, operation)",
-      by: `operation === "discard" ? this.rows.delete(id) : this.rows.set(id, operation)`,
-      tests: ["test/internal/outbox/holdings.test.ts"]
-    },
-    {
-      breaks: "outbox: a row stays in the holdings after its release or discard",
-      symbol: "Holdings.attempt",
-      replace: "this.forget(ids)",
-      by: "{}",
+      symbol: "Holdings.discard",
+      replace: "this.rows.set(id, { ...row, operation: \"discard\" })",
+      by: "this.rows.delete(id)",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
       breaks: "outbox: a discard that failed is not tried again",
       symbol: "Holdings.maintain",
-      replace: `Effect.zipRight(Effect.suspend(() => this.attempt(this.idsOf("discard"), "discard")))`,
-      by: "",
+      replace: "this.discardNow(this.idsOf(\"discard\"), reportUnknown)",
+      by: "Effect.void",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
       breaks: "outbox: a release that failed is not tried again",
       symbol: "Holdings.maintain",
-      replace: `Effect.zipRight(Effect.suspend(() => this.attempt(this.idsOf("release"), "release")))`,
-      by: "",
+      replace: "this.releases.add(ids)",
+      by: "Effect.void",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
       breaks: "outbox: what is still to be released or discarded is not tried again at the end",
       symbol: "Holdings.close",
-      replace: `this.idsOf("discard").length + this.idsOf("release").length === 0`,
+      replace: "this.idsOf(\"discard\").length + this.idsOf(\"release\").length === 0",
       by: "true",
       tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: the Layer closes before the releases that are on their way",
+      symbol: "Holdings.close",
+      replace: "this.releases.drained",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: relays are not notified of released rows",
+      symbol: "Holdings.releaseGroup",
+      replace: "this.options.notify",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a discard that came too late is not logged",
+      symbol: "Holdings.discard",
+      replace: "reportLate",
+      by: "() => Effect.void",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a discard that may have been done before is called too late",
+      symbol: "Holdings.maintain",
+      replace: "reportUnknown",
+      by: "reportLate",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/group.ts", [
+    {
+      breaks: "outbox: each release is a statement of its own",
+      symbol: "Group.round",
+      replace: "const { items, next } = this",
+      by: "const { next } = this; const items = this.items.splice(0, 1)",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/ownConnection.ts", [
+    {
+      breaks: "outbox: each Layer has a connection of its own",
+      symbol: "reservedFor",
+      replace: "ofClient.get(use) ?? new Reserved(client)",
+      by: "new Reserved(client)",
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/driverConnection.ts", [
+    {
+      breaks: "outbox: the size of a client's pool is not known",
+      symbol: "member",
+      replace: `typeof value === "object" || typeof value === "function"`,
+      by: `typeof value === "object"`,
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/listening.ts", [
+    {
+      breaks: "outbox: a notification is lost while the listening connection is found again",
+      symbol: "listenOnce",
+      replace: "onNotification(undefined)",
+      by: "undefined",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    },
+    {
+      breaks: "outbox: a relay does not notice that its listening connection is half-open",
+      symbol: "listenOnce",
+      replace: `Effect.forever(Effect.delay(execute("SELECT 1"), pingInterval))`,
+      by: "Effect.never",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    },
+    {
+      breaks: "outbox: a connection that listens goes back to the pool",
+      symbol: "listenOnce",
+      replace: "dropReservation(reservation)",
+      by: "EffectScope.close(reservation.scope, Exit.void)",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    },
+    {
+      breaks: "outbox: a relay takes a connection to listen from a pool that has none to spare",
+      symbol: "listenTo",
+      replace: "poolSizeOf(client) < leastPool",
+      by: "false",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/sending.ts", [
+    {
+      breaks: "outbox: each write sends a notification",
+      symbol: "Sending.run",
+      replace: "Effect.sleep(pause)",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    },
+    {
+      breaks: "outbox: the last notification is lost when its process ends",
+      symbol: "sendTo",
+      replace: "sending.sendPending",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/channel.ts", [
+    {
+      breaks: "outbox: a table with a long name has no channel",
+      symbol: "channelName",
+      replace: "new TextEncoder().encode(name).length <= maxBytes",
+      by: "true",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/connection.ts", [
+    {
+      breaks: "outbox: a statement on a half-open connection never ends",
+      symbol: "limited",
+      replace: "exit ?? Effect.zipRight(abandon, Effect.fail(exceeded(attempt)))",
+      by: "exit ?? Effect.never",
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    },
+    {
+      breaks: "outbox: a connection that does not answer goes back to the pool",
+      symbol: "Attempt.abandon",
+      replace: "dropConnection(this.connection)",
+      by: "{}",
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    },
+    {
+      breaks: "outbox: a single statement has the isolation of the database",
+      symbol: "readCommitted",
+      replace: `rows[0]?.[0] === "read committed"`,
+      by: "true",
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/insert.ts", [
+    {
+      breaks: "outbox: an insert of very many rows is one statement",
+      symbol: "partsOf",
+      replace: "end > start && (end - start === maxRowsPerStatement || characters + size > maxCharactersPerStatement)",
+      by: "end > start && end - start === 20_000",
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    },
+    {
+      breaks: "outbox: an insert in several statements is not atomic",
+      symbol: "makeInsert",
+      replace: "inTransaction(Effect.forEach([first!, ...others], (part) => insert(part, options), { discard: true }))",
+      by: "Effect.forEach([first!, ...others], (part) => insert(part, options), { discard: true })",
+      tests: ["test/internal/outbox/store/connection.test.ts"]
     }
   ]),
   ...inFile("src/internal/scope/cascade.ts", [
@@ -147,176 +455,234 @@ export const outbox: ReadonlyArray<Mutant> = [
       symbol: "postgres.now",
       replace: { text: "statement_timestamp()" },
       by: "now()",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     },
     {
       breaks: "outbox: rows that one transaction makes ready share one time",
       symbol: "postgres.nowMicros",
       replace: { text: "statement_timestamp()" },
       by: "now()",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     },
     {
       breaks: "outbox: the clock is in the time zone of the session",
       symbol: "mysql.now",
       replace: { text: "UTC_TIMESTAMP(6)" },
       by: "NOW(6)",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: a late acknowledgement does not look at the lease",
-      symbol: "postgres",
-      replace: { text: "(id, lease) IN (SELECT CAST(given ->> 'id' AS UUID), given ->> 'lease' " },
-      by: "id IN (SELECT CAST(given ->> 'id' AS UUID) ",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/store.ts", [
     {
       breaks: "outbox: a discard leaves held rows",
       symbol: "makeStore.discard",
-      replace: { text: "state IN ('held', 'ready')" },
-      by: "state = 'ready'",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      replace: { text: "r.state = 'held' OR" },
+      by: "",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     },
     {
       breaks: "outbox: a discard deletes claimed rows",
       symbol: "makeStore.discard",
-      replace: { text: "state IN ('held', 'ready')" },
-      by: "state <> 'dead'",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      replace: { text: "r.state IN ('scheduled', 'ready') AND" },
+      by: "r.state <> 'dead' AND",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     },
     {
       breaks: "outbox: a release makes claimed rows ready again",
       symbol: "makeStore.release",
       replace: { text: "state = 'held'" },
       by: "state <> 'dead'",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     },
     {
       breaks: "outbox: a renewal changes rows that are not held",
       symbol: "makeStore.renew",
       replace: { text: "state = 'held'" },
-      by: "",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      by: "state <> 'dead'",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     }
   ]),
-  ...inFile("src/internal/outbox/store/claim.ts", [
-    {
-      breaks: "outbox: a held row that is to be discarded is released when it expires",
-      symbol: "discards",
-      replace: { text: "'held'" },
-      by: "'dead'",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: a held row deduplicates",
-      symbol: "isDuplicate",
-      replace: { text: "o.state = 'ready'" },
-      by: "o.state IN ('held', 'ready')",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: a claimed row deduplicates",
-      symbol: "isDuplicate",
-      replace: { text: "o.state = 'ready'" },
-      by: "o.state IN ('claimed', 'ready')",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: duplicates stay and run later (PostgreSQL)",
-      symbol: "inOneStatement",
-      replace: { text: "(SELECT id FROM duplicates)" },
-      by: "(SELECT id FROM duplicates WHERE FALSE)",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: duplicates stay and run later (MySQL, SQLite)",
-      symbol: "inOneTransaction",
-      replace: "withDedupeKey.length > 0",
-      by: "false",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: a claim waits for duplicates that a transaction discards",
-      symbol: "inOneStatement",
-      replace: { text: "FOR UPDATE OF d SKIP LOCKED" },
-      by: "FOR UPDATE OF d",
-      tests: ["test/internal/outbox/store/concurrency.test.ts"]
-    },
+  ...inFile("src/internal/outbox/store/find.ts", [
     {
       breaks: "outbox: a claim waits for locked rows (PostgreSQL)",
-      symbol: "inOneStatement.claim",
+      symbol: "inOneStatement.lock",
       replace: { text: "FOR UPDATE SKIP LOCKED" },
       by: "FOR UPDATE",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"],
+      hangs: true
+    },
+    {
+      breaks: "outbox: a reaped session claims rows (PostgreSQL)",
+      symbol: "inOneStatement.session",
+      replace: { text: "WHERE id = CAST(:lease AS UUID)" },
+      by: "WHERE id <> CAST(:lease AS UUID)",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a reaper does not wait for a claim of the session (PostgreSQL)",
+      symbol: "inOneStatement.session",
+      replace: { text: "FOR KEY SHARE" },
+      by: "",
       tests: ["test/internal/outbox/store/concurrency.test.ts"]
     },
     {
-      breaks: "outbox: a claim waits for locked rows (MySQL)",
+      breaks: "outbox: a reaped session claims rows (MySQL, SQLite)",
       symbol: "inOneTransaction",
-      replace: { text: "FOR UPDATE SKIP LOCKED" },
-      by: "FOR UPDATE",
+      replace: "(yield* findSession({ lease })).length === 0",
+      by: "false",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim takes any number of bytes (PostgreSQL)",
+      symbol: "inOneStatement.claimFound",
+      replace: { text: "WHERE total <= CAST(:bytes AS BIGINT) OR total = bytes" },
+      by: "WHERE CAST(:bytes AS BIGINT) > 0",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim takes any number of bytes (MySQL, SQLite)",
+      symbol: "inOneTransaction",
+      replace: "i === 0 || total <= maxBytes",
+      by: "i === 0 || total <= maxBytes * 1_000",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/keyed.ts", [
+    {
+      breaks: "outbox: a claim of rows with a key decides without the mutex",
+      symbol: "makeKeyed.withMutex",
+      replace: "Effect.zipRight(lock({ table: tables.name }), self)",
+      by: "self",
       tests: ["test/internal/outbox/store/concurrency.test.ts"]
     },
     {
       breaks: "outbox: a row overtakes a claimed row with its ordering key",
-      symbol: "isBehind",
-      replace: { text: "o.state = 'claimed'" },
-      by: "o.state = 'dead'",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      symbol: "conditions.claimed",
+      replace: `ordering("claimed", "o.id <> r.id")`,
+      by: `ordering("done", "o.id <> r.id")`,
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
     },
     {
-      breaks: "outbox: a row overtakes a row with its ordering key that waits for its next attempt",
-      symbol: "isBehind",
-      replace: { text: "o.state = 'ready'" },
-      by: "o.state = 'ready' AND o.due_at IS NULL",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      breaks: "outbox: a row overtakes a row with its key that waits for its next attempt",
+      symbol: "waiting",
+      replace: `"scheduled"`,
+      by: "",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: the rows behind a removed row stay blocked",
+      symbol: "makeKeyed.unblock",
+      replace: "keys.length > 0",
+      by: "false",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: all rows of a key are blocked",
+      symbol: "makeKeyed.decide",
+      replace: `place === "last"`,
+      by: "false",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: duplicates stay and run later",
+      symbol: "makeKeyed.claimHeads",
+      replace: "duplicates.length > 0",
+      by: "false",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: the deletion of a duplicate leaves the next row of its ordering key blocked",
+      symbol: "makeKeyed.claimHeads",
+      replace: "yield* unblock(duplicates)",
+      by: "",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: a reaped session claims rows with a key",
+      symbol: "makeKeyed.claim",
+      replace: "(yield* findSession({ lease: claim.lease })).length === 0",
+      by: "false",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
     }
   ]),
-  ...inFile("src/internal/outbox/store/ownTransaction.ts", [
+  ...inFile("src/internal/outbox/store/claim.ts", [
     {
-      breaks: "outbox: a claim locks the gaps between rows",
-      symbol: "begin.mysql",
-      replace: `"SET TRANSACTION ISOLATION LEVEL READ COMMITTED"`,
-      by: "",
-      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+      breaks: "outbox: rows wait for a poll each time a claim finds only rows that are blocked",
+      symbol: "makeClaim.round",
+      replace: "rounds === 0",
+      by: "rounds > 0",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/session.ts", [
+    {
+      breaks: "outbox: rows that had not begun when their process died have used an attempt",
+      symbol: "makeSessions.reapOne",
+      replace: "findBegun({ lease, number: upTo })",
+      by: "findBegun({ lease, number: 1_000_000 })",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a handler that ran when its process died has used no attempt",
+      symbol: "makeSessions.reapOne",
+      replace: `Number(row["attempt"]) + 1`,
+      by: `Number(row["attempt"])`,
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a reaped row loses its lease before another relay has claimed it",
+      symbol: "makeSessions.free",
+      replace: { text: "SET state = 'ready' WHERE" },
+      by: "SET state = 'ready', lease = NULL WHERE",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: the rows of a relay that closes stay claimed",
+      symbol: "makeSessions.unregister",
+      replace: "Effect.asVoid(unclaim({ lease }))",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/settle.ts", [
+    {
+      breaks: "outbox: a late acknowledgement does not look at the lease",
+      symbol: "hasLease",
+      replace: `"r.lease = :lease"`,
+      by: `"CAST(:lease AS CHAR(36)) IS NOT NULL"`,
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a dead letter leaves the next row of its key blocked",
+      symbol: "makeSettlements.fail",
+      replace: { text: "(given.delay IS NOT NULL OR (" },
+      by: "(given.given_id IS NOT NULL OR (",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/expire.ts", [
+    {
+      breaks: "outbox: a held row that is to be discarded is released when it expires",
+      symbol: "makeExpiries.expire",
+      replace: `row["on_expiry"] !== "discard"`,
+      by: "true",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/transition.ts", [
     {
       breaks: "outbox: a release ends a delay",
-      symbol: "toReady",
-      replace: "`due_at = CASE WHEN state = 'held' THEN ${dueWhenReady(dialect)} ELSE NULL END`",
-      by: "`due_at = NULL`",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      symbol: "toReleased",
+      replace: "`state = ${stateWhenReleased(dialect)}`",
+      by: "`state = 'ready'`",
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     },
     {
       breaks: "outbox: rows that become ready in one millisecond change places",
-      symbol: "readyAt",
+      symbol: "readyAt.latest",
       replace: { text: "MAX(o.ready_at) + 1" },
       by: "MIN(o.ready_at) - 1",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: a row loses its place when its lease ends",
-      symbol: "toReady",
-      replace: { text: "ready_at = CASE WHEN state = 'held'" },
-      by: "ready_at = CASE WHEN state <> 'dead'",
-      tests: ["test/internal/outbox/store/store.test.ts"]
-    },
-    {
-      breaks: "outbox: a retry keeps its lease and has no delay",
-      symbol: "toRetried",
-      replace: "`state = 'ready', lease = NULL, due_at = ${now} + :delay, error = :error, failed_at = ${now}`",
-      by: "`state = 'ready', due_at = ${now}, error = :error, failed_at = ${now}`",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
-    {
-      breaks: "outbox: a row that is unclaimed counts as attempted",
-      symbol: "toUnclaimed",
-      replace: { text: ", attempt = attempt - 1" },
-      by: "",
-      tests: ["test/internal/outbox/store/store.test.ts"]
+      tests: ["test/internal/outbox/store/rows.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/schema.ts", [
@@ -326,78 +692,47 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: "found === schemaVersion",
       by: "found >= schemaVersion",
       tests: ["test/internal/outbox/store/schema.test.ts"]
-    },
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/tables.ts", [
     {
-      breaks: "outbox: two processes create the tables at the same time",
-      symbol: "migrate",
-      replace: { text: "pg_advisory_xact_lock(hashtext($1))" },
-      by: "hashtext($1)",
+      breaks: "outbox: a table name that is too long is cut",
+      symbol: "quotedTables",
+      replace: "length + longestSuffix.length > limit.max",
+      by: "length > limit.max",
       tests: ["test/internal/outbox/store/schema.test.ts"]
     }
   ]),
-  ...inFile("src/internal/outbox/relay.ts", [
+  ...inFile("src/internal/outbox/store/migration.ts", [
     {
-      breaks: "relay: it claims only for the handlers that were there when it began",
-      symbol: "relay",
-      replace: "Effect.suspend(() => store.claim({ tasks: handlers.names, limit: batchSize, leaseMillis }))",
-      by: "store.claim({ tasks: handlers.names, limit: batchSize, leaseMillis })",
-      tests: ["test/outbox/relay.test.ts"]
+      breaks: "outbox: two processes create the tables at the same time",
+      symbol: "alone",
+      replace: { text: "pg_advisory_xact_lock(hashtext($1))" },
+      by: "hashtext($1)",
+      tests: ["test/internal/outbox/store/schema.test.ts"]
     },
     {
-      breaks: "relay: it begins rows that another relay has claimed meanwhile",
-      symbol: "ClaimedBatch.runRow",
-      replace: "this.isStopping || !this.leased.has(row)",
-      by: "this.isStopping",
-      tests: ["test/internal/outbox/relay.test.ts"]
+      breaks: "outbox: a migration forgets the delays of rows",
+      symbol: "state",
+      replace: { text: "'scheduled'" },
+      by: "'ready'",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
     },
     {
-      breaks: "relay: an interruption stops running handlers",
-      symbol: "relay",
-      replace: "Effect.forkDaemon(batch.run)",
-      by: "Effect.fork(batch.run)",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
+      breaks: "outbox: a migration leaves the claims of relays that cannot acknowledge them",
+      symbol: "state",
+      replace: { text: "WHEN state = 'claimed' THEN 'ready'" },
+      by: "WHEN state = 'claimed' THEN 'claimed'",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/store/ownTransaction.ts", [
     {
-      breaks: "relay: it begins claimed rows after an interruption",
-      symbol: "relay",
-      replace: "batch.isStopping = true",
+      breaks: "outbox: a claim locks the gaps between rows",
+      symbol: "begin.mysql",
+      replace: `"SET TRANSACTION ISOLATION LEVEL READ COMMITTED"`,
       by: "",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
-    {
-      breaks: "relay: an interruption waits for running handlers for ever",
-      symbol: "relay",
-      replace: "Fiber.interrupt(fiber)",
-      by: "Effect.void",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
-    {
-      breaks: "relay: a lease ends while its handler runs",
-      symbol: "ClaimedBatch.run",
-      replace: "this.leaseMillis / 3",
-      by: "this.leaseMillis * 3_000",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
-    {
-      breaks: "relay: a row that kills its process is attempted for ever",
-      symbol: "ClaimedBatch.runRow",
-      replace: "row.attempt > maxAttempts",
-      by: "false",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
-    {
-      breaks: "relay: a row that fails is attempted for ever",
-      symbol: "ClaimedBatch.runRow",
-      replace: "row.attempt >= maxAttempts ? this.deadLetter(row, error) : this.retry(row, error)",
-      by: "this.retry(row, error)",
-      tests: ["test/internal/outbox/relay.test.ts"]
-    },
-    {
-      breaks: "relay: each retry waits as long as the first",
-      symbol: "backoff",
-      replace: "2 ** (attempt - 1)",
-      by: "2 ** (attempt * 0)",
-      tests: ["test/internal/outbox/relay.test.ts"]
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
     }
   ])
 ]

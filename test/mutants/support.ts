@@ -173,7 +173,7 @@ export const support: ReadonlyArray<Mutant> = [
       symbol: "shortenBytes",
       replace: "bytes.length <= maxBytes",
       by: "true",
-      tests: ["test/internal/support/printError.test.ts", "test/internal/outbox/relay.test.ts"]
+      tests: ["test/internal/support/printError.test.ts", "test/internal/outbox/relay/results.test.ts"]
     }
   ]),
   ...inFile("src/internal/support/semaphore.ts", [
