@@ -1,6 +1,7 @@
 /**
  * `npm run bench [name...]` compares Airlock with the hand-written floor, and an HTTP server and SQL transactions with
- * Airlock with those without.
+ * Airlock with those without, and the relay with other queues. Without a name it runs those that compare throughput: the others
+ * are run by their names.
  */
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"
@@ -8,6 +9,10 @@ import { http } from "./http.js"
 import { outbox } from "./outbox.js"
 import { payload } from "./payload.js"
 import { peers } from "./peers.js"
+import { relay } from "./relay.js"
+import { relayBloat } from "./relayBloat.js"
+import { relayLatency } from "./relayLatency.js"
+import { relayProfile } from "./relayProfile.js"
 import { scale } from "./scale.js"
 import { sql } from "./sql.js"
 import { stepCounts } from "./steps.js"
@@ -19,14 +24,23 @@ const benchmarks: Record<string, Effect.Effect<void>> = {
   http,
   sql,
   outbox,
+  relay,
+  "relay-latency": relayLatency,
+  "relay-bloat": relayBloat,
+  "relay-profile": relayProfile,
   payload,
   steps: stepCounts
 }
+
+const onlyByName = new Set(["relay-latency", "relay-bloat", "relay-profile"])
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 
 process.stdout.write(`Node ${process.version}, ratios of medians of alternating rounds\n\n`)
 await Effect.runPromise(
-  Effect.forEach(names.length === 0 ? Object.keys(benchmarks) : names, (name) => benchmarks[name]!)
+  Effect.forEach(
+    names.length === 0 ? Object.keys(benchmarks).filter((name) => !onlyByName.has(name)) : names,
+    (name) => benchmarks[name]!
+  )
 )
 process.exit(0)
