@@ -92,6 +92,8 @@ export const serverWith = (before: Effect.Effect<void>) =>
 
 const schema = Layer.effectDiscard(Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
+  // The stand-in of better-sqlite3 in this repository does not wait for another process otherwise.
+  yield* sql`PRAGMA busy_timeout = 5000`
   yield* sql`CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL, email TEXT NOT NULL)`
   yield* sql`CREATE TABLE IF NOT EXISTS gifts (order_id INTEGER NOT NULL REFERENCES orders (id))`
   yield* sql`CREATE TABLE IF NOT EXISTS stock (item TEXT PRIMARY KEY, left INTEGER NOT NULL)`

@@ -151,6 +151,38 @@ const misuses: ReadonlyArray<Misuse> = [
     )
   },
   {
+    name: "StoredPayloadError",
+    what: "A row of the outbox has a payload that does not fit the task of today. The relay makes it a dead letter. " +
+      "[Versions and deploys](outbox.md#versions-and-deploys) says how to avoid that.",
+    code: "SendReceipt.toLayer(handler)",
+    program: Effect.fail(
+      withCallersStack(
+        new AirlockError.StoredPayloadError({
+          task: "SendReceipt",
+          storedVersion: 1,
+          version: 2,
+          issues: ["email: is missing"]
+        })
+      )
+    )
+  },
+  {
+    name: "PayloadCodecError",
+    what:
+      "The codec of an outbox fails. If it cannot encode a payload, this error is the cause of the `SqlError` that rolls the " +
+      "transaction back. If it cannot decode one, the attempt has failed, and the relay tries again.",
+    code: "Outbox.live({ codec })",
+    program: Effect.fail(
+      withCallersStack(
+        new AirlockError.PayloadCodecError({
+          task: "SendReceipt",
+          operation: "decode",
+          cause: new Error("the key service did not answer")
+        })
+      )
+    )
+  },
+  {
     name: "UnseenTransactionError",
     what:
       "Code enqueues inside a transaction of a `SqlClient` that `SqlTransaction.layer` does not decorate. Or it enqueues " +
