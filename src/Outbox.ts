@@ -557,7 +557,7 @@ export const runNow = (
 
 /** Notifies the relays of this process. Those of others find the rows when they poll. */
 const andNotify = <A, E, R>(self: Effect.Effect<A, E, R>, options: TableOptions | undefined): Effect.Effect<A, E, R> =>
-  Effect.tap(self, () => notifyHere(options?.table ?? defaultTable))
+  Effect.tap(self, () => Effect.sync(() => notifyHere(options?.table ?? defaultTable)))
 
 /**
  * The options of {@link prune}.

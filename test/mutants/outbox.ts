@@ -62,8 +62,8 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: relays are not notified of rows that a transaction inserted as ready",
       symbol: "makeExecutor.transactional",
-      replace: "notify",
-      by: "Effect.void",
+      replace: "notify()",
+      by: "",
       tests: ["test/outbox/relay.test.ts"]
     },
     {
@@ -71,7 +71,7 @@ export const outbox: ReadonlyArray<Mutant> = [
       symbol: "makeExecutor",
       replace: `const insertReady = (intents: ReadonlyArray<Intent>) => insertRows(intents, { state: "ready" })`,
       by: `const insertReady = (intents: ReadonlyArray<Intent>) =>
-        Effect.zipLeft(insertRows(intents, { state: "ready" }), notify)`,
+        Effect.zipLeft(insertRows(intents, { state: "ready" }), Effect.sync(notify))`,
       tests: ["test/internal/outbox/notifier.test.ts"]
     },
     {
@@ -91,8 +91,8 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: relays are not notified of rows that a flush inserts",
       symbol: "makeExecutor.dispatch",
-      replace: "notify",
-      by: "Effect.void",
+      replace: "notify()",
+      by: "",
       tests: ["test/outbox/relay.test.ts"]
     }
   ]),
@@ -279,7 +279,7 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: a release that failed is not tried again",
       symbol: "Holdings.maintain",
-      replace: "this.releases.add(ids)",
+      replace: "this.releases.add(ids, { isAwaited: true })",
       by: "Effect.void",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
@@ -300,8 +300,8 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: relays are not notified of released rows",
       symbol: "Holdings.releaseGroup",
-      replace: "this.options.notify",
-      by: "Effect.void",
+      replace: "this.options.notify()",
+      by: "",
       tests: ["test/internal/outbox/holdings.test.ts"]
     },
     {
@@ -322,9 +322,23 @@ export const outbox: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/outbox/group.ts", [
     {
       breaks: "outbox: each release is a statement of its own",
-      symbol: "Group.round",
+      symbol: "Group.workOff",
       replace: "const { items, next } = this",
       by: "const { next } = this; const items = this.items.splice(0, 1)",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: there is no pause between releases",
+      symbol: "Group.run",
+      replace: "Effect.timeoutOption(this.awaited.wait, this.pause)",
+      by: "Effect.void",
+      tests: ["test/internal/outbox/holdings.test.ts"]
+    },
+    {
+      breaks: "outbox: a scope that waits for its release waits for the pause",
+      symbol: "Group.add",
+      replace: "this.awaited.wake()",
+      by: "",
       tests: ["test/internal/outbox/holdings.test.ts"]
     }
   ]),
@@ -399,6 +413,29 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: "new TextEncoder().encode(name).length <= maxBytes",
       by: "true",
       tests: ["test/internal/outbox/notifier.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/support/timeLimit.ts", [
+    {
+      breaks: "outbox: a statement in a transaction has no time limit",
+      symbol: "Watch.watch",
+      replace: "action.onLimit()",
+      by: "",
+      tests: ["test/internal/support/timeLimit.test.ts"]
+    },
+    {
+      breaks: "outbox: an action that has ended is limited nevertheless",
+      symbol: "Watch.add",
+      replace: "this.running.delete(action)",
+      by: "",
+      tests: ["test/internal/support/timeLimit.test.ts"]
+    },
+    {
+      breaks: "outbox: the timer of a time limit keeps the process alive",
+      symbol: "Watch.add",
+      replace: "this.fiber?.unsafeInterruptAsFork(FiberId.none)",
+      by: "",
+      tests: ["test/internal/support/timeLimit.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/connection.ts", [

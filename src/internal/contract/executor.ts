@@ -229,15 +229,15 @@ export interface Transactional {
   }) => Effect.Effect<void, unknown>
   /**
    * The transaction committed and every outer scope succeeded: held rows become ready, and relays are notified. A release that
-   * fails is tried again until it succeeds.
+   * fails is tried again until it succeeds. Returns what to wait for, if anything.
    */
   readonly release: (intents: ReadonlyArray<Intent>, options: {
     /**
-     * Whether other intents of the same scope are dispatched after it. If not, it may return before the rows are released, so
-     * that the rows of many scopes are released together.
+     * Whether other intents of the same scope are dispatched after it. If not, there may be nothing to wait for, so that the
+     * rows of many scopes are released together.
      */
     readonly awaited: boolean
-  }) => Effect.Effect<void>
+  }) => Effect.Effect<void> | undefined
   /** An outer scope refused the intents: their rows are deleted, unless a relay has claimed them. */
   readonly discard: (intents: ReadonlyArray<Intent>) => Effect.Effect<void>
   /** The transaction was rolled back, or its outcome is unknown: this process stops renewing the rows. */

@@ -38,7 +38,7 @@ export interface OutboxSettings {
   readonly onExpiry: "release" | "discard"
   readonly codec: PayloadCodec | undefined
   /** Notifies relays that rows are ready. */
-  readonly notify: Effect.Effect<void>
+  readonly notify: () => void
 }
 
 /** @internal */
@@ -81,10 +81,12 @@ export const makeExecutor = (
         // Rows that are not held were inserted as ready.
         const held = intents.filter((intent) => holdings.has(intent))
         if (held.length === 0) {
-          return notify
+          notify()
+          return undefined
         }
-        const released = holdings.release(held)
-        return awaited || held.some(isOrdered) ? released : Effect.void
+        const isAwaited = awaited || held.some(isOrdered)
+        const released = holdings.release(held, { isAwaited })
+        return isAwaited ? released : undefined
       },
       discard: (intents) => inNoTransaction(holdings.discard(intents)),
       forget: (intents) => Effect.sync(() => holdings.forget(intents.map(({ id }) => id)))
@@ -94,17 +96,16 @@ export const makeExecutor = (
       Effect.suspend(() => {
         const storable = intents.filter((intent) => !isClosure(intent))
         const inserted = storable.length === 0 ? Effect.succeed(Exit.void) : Effect.exit(alone(insertReady(storable)))
-        return Effect.flatMap(inserted, (exit) =>
-          Effect.as(
-            notify,
-            intents.map((intent): Outcome =>
-              isClosure(intent)
-                ? failure(intent, new Error("the outbox cannot store a closure"))
-                : Exit.isSuccess(exit)
-                ? Exit.void
-                : failure(intent, Cause.squash(exit.cause))
-            )
-          ))
+        return Effect.map(inserted, (exit) => {
+          notify()
+          return intents.map((intent): Outcome =>
+            isClosure(intent)
+              ? failure(intent, new Error("the outbox cannot store a closure"))
+              : Exit.isSuccess(exit)
+              ? Exit.void
+              : failure(intent, Cause.squash(exit.cause))
+          )
+        })
       })
 
     yield* Effect.forkScoped(holdings.releasing)

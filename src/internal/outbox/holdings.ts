@@ -6,6 +6,7 @@
  * @internal
  */
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { Group } from "./group.js"
 import type { Store } from "./store/store.js"
@@ -23,8 +24,11 @@ export interface HeldIntent {
 export interface HoldingsOptions {
   readonly heldMillis: number
   /** Notifies relays that rows are ready. */
-  readonly notify: Effect.Effect<void>
+  readonly notify: () => void
 }
+
+/** The least time between two releases that no scope waits for. */
+const pause = Duration.millis(5)
 
 interface HeldRow {
   readonly task: string
@@ -39,7 +43,7 @@ export class Holdings {
   private readonly rows = new Map<string, HeldRow>()
   private isClosed = false
 
-  private readonly releases = new Group<string>((ids) => this.releaseGroup(ids))
+  private readonly releases = new Group<string>((ids) => this.releaseGroup(ids), pause)
 
   constructor(private readonly store: HoldingsStore, private readonly options: HoldingsOptions) {}
 
@@ -65,22 +69,25 @@ export class Holdings {
   }
 
   /**
-   * Releases held rows at once, together with those of other scopes. If that fails, `maintain` retries it. Returns an Effect
-   * that completes when it was tried.
+   * Releases held rows, together with those of other scopes. If that fails, `maintain` retries it. Returns an Effect that
+   * completes when it was tried.
    */
-  release(intents: ReadonlyArray<HeldIntent>): Effect.Effect<void> {
+  release(
+    intents: ReadonlyArray<HeldIntent>,
+    options: { readonly isAwaited: boolean }
+  ): Effect.Effect<void> {
     const ids = intents.map(({ id }) => id)
     for (const id of ids) {
       this.rows.get(id)!.operation = "release"
     }
-    return this.isClosed ? this.releaseGroup(ids) : this.releases.add(ids)
+    return this.isClosed ? this.releaseGroup(ids) : this.releases.add(ids, options)
   }
 
   private releaseGroup(ids: ReadonlyArray<string>): Effect.Effect<void> {
     return Effect.suspend(() => this.store.release(ids)).pipe(
-      Effect.zipRight(Effect.suspend(() => {
+      Effect.zipRight(Effect.sync(() => {
         this.forget(ids)
-        return this.options.notify
+        this.options.notify()
       })),
       Effect.catchAllCause((cause) =>
         Effect.logWarning("The outbox could not release rows, renews them, and will try again", cause)
@@ -130,7 +137,7 @@ export class Holdings {
       ),
       Effect.zipRight(Effect.suspend(() => {
         const ids = this.idsOf("release")
-        return ids.length === 0 ? Effect.void : this.releases.add(ids)
+        return ids.length === 0 ? Effect.void : this.releases.add(ids, { isAwaited: true })
       }))
     )
 

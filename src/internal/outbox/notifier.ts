@@ -21,19 +21,18 @@ const listeners = globalValue(
 const thisProcess = globalValue(Symbol.for("effect-airlock/outboxSender"), () => crypto.randomUUID())
 
 /** Notifies the relays of this process. @internal */
-export const notifyHere = (table: string): Effect.Effect<void> =>
-  Effect.sync(() => {
-    for (const listener of listeners.get(table) ?? []) {
-      listener.unsafeOffer(undefined)
-    }
-  })
+export const notifyHere = (table: string): void => {
+  for (const listener of listeners.get(table) ?? []) {
+    listener.unsafeOffer(undefined)
+  }
+}
 
-/** Returns an Effect that notifies the relays of a table. It is for use after the COMMIT, and does not wait. @internal */
-export const notifier = (
-  client: SqlClient,
-  table: string
-): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
-  Effect.map(sendTo(client, table, thisProcess), (send) => Effect.zipRight(notifyHere(table), send))
+/** Returns a function that notifies the relays of a table. It is for use after the COMMIT, and does not wait. @internal */
+export const notifier = (client: SqlClient, table: string): Effect.Effect<() => void, never, Scope.Scope> =>
+  Effect.map(sendTo(client, table, thisProcess), (send) => () => {
+    notifyHere(table)
+    send()
+  })
 
 /**
  * Returns an Effect that completes at the next notification, or at once if there was one since it last completed.

@@ -117,7 +117,11 @@ export const releaseRows = (
 ): Effect.Effect<void> =>
   forEachOutbox(
     inserted(intents),
-    (outbox, intents) => runOutbox(scope, "release", Effect.suspend(() => outbox.release(intents, options)))
+    (outbox, intents) =>
+      Effect.suspend(() => {
+        const released = outbox.release(intents, options)
+        return released === undefined ? Effect.void : runOutbox(scope, "release", released)
+      })
   )
 
 /** In a fiber of its own: the pending interruption of this one is often the reason for a discard. */

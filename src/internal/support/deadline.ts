@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { SettleTimeoutError } from "../../AirlockError.js"
 import { type RefUpdate, startFiber } from "./effectInternals.js"
 import { flatMapExit } from "./flatMapExit.js"
@@ -99,5 +100,5 @@ export const exitWithin = <A, E>(
     return Effect.async<Exit.Exit<A, E> | undefined>((resume) => {
       fiber.addObserver((exit) => resume(Effect.succeed(exit)))
       timer.addObserver(() => resume(Effect.succeed(undefined)))
-    }).pipe(Effect.ensuring(Fiber.interruptFork(timer)))
+    }).pipe(Effect.ensuring(Effect.sync(() => timer.unsafeInterruptAsFork(FiberId.none))))
   })

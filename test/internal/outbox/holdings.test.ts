@@ -4,12 +4,14 @@
  */
 import { SqlError } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, TestClock } from "effect"
 import { Holdings } from "../../../src/internal/outbox/holdings.js"
 import { letOthersRun } from "../../support/letOthersRun.js"
 import { recordWarnings, warnings } from "../../support/warnings.js"
 
 const intents = (...ids: ReadonlyArray<string>) => ids.map((id) => ({ id, task: { name: "Mail" } }))
+
+const awaited = { isAwaited: true }
 
 /** Holdings on a store that records its calls, fails while `down` is set, and has lost the rows in `gone`. */
 const make = Effect.gen(function*() {
@@ -26,9 +28,9 @@ const make = Effect.gen(function*() {
       return Effect.as(gate.await, ids.filter((id) => !database.gone.has(id)))
     })
   const store = { release: call("release"), discard: call("discard"), renew: call("renew") }
-  const notify = Effect.sync(() => {
+  const notify = () => {
     database.notified++
-  })
+  }
   const holdings = new Holdings(store, { heldMillis: 60_000, notify })
   const releasing = yield* Effect.forkScoped(holdings.releasing)
   yield* Effect.yieldNow()
@@ -45,7 +47,7 @@ describe("Holdings", () => {
       const { database, holdings } = yield* make
       holdings.hold(intents("a", "b", "c", "d"), "release")
       yield* holdings.maintain
-      yield* holdings.release(intents("a"))
+      yield* holdings.release(intents("a"), awaited)
       yield* holdings.discard(intents("b"))
       holdings.forget(["c"])
       yield* holdings.maintain
@@ -60,7 +62,7 @@ describe("Holdings", () => {
       const { database, holdings } = yield* make
       holdings.hold(intents("a", "b"), "release")
       database.down = true
-      yield* holdings.release(intents("a"))
+      yield* holdings.release(intents("a"), awaited)
       yield* holdings.discard(intents("b"))
       yield* holdings.maintain
       database.down = false
@@ -76,10 +78,12 @@ describe("Holdings", () => {
       const { database, holdings } = yield* make
       holdings.hold(intents("a", "b", "c", "d"), "release")
       yield* database.gate.close
-      const first = yield* Effect.fork(holdings.release(intents("a")))
+      const first = yield* Effect.fork(holdings.release(intents("a"), awaited))
       yield* letOthersRun
       const others = yield* Effect.fork(
-        Effect.all([holdings.release(intents("b")), holdings.release(intents("c", "d"))], { concurrency: 2 })
+        Effect.all([holdings.release(intents("b"), awaited), holdings.release(intents("c", "d"), awaited)], {
+          concurrency: 2
+        })
       )
       yield* letOthersRun
       expect([database.calls, first.unsafePoll()]).toEqual([["release a"], null])
@@ -96,9 +100,28 @@ describe("Holdings", () => {
     Effect.scoped(Effect.gen(function*() {
       const { database, holdings } = yield* make
       holdings.hold(intents("a"), "release")
-      void holdings.release(intents("a"))
+      void holdings.release(intents("a"), { isAwaited: false })
       yield* letOthersRun
       expect(database.calls).toEqual(["release a"])
+    }))
+  )
+
+  test(
+    "waits a few milliseconds between releases that nobody waits for",
+    Effect.scoped(Effect.gen(function*() {
+      const { database, holdings } = yield* make
+      holdings.hold(intents("a", "b", "c", "d"), "release")
+      for (const id of ["a", "b", "c"]) {
+        void holdings.release(intents(id), { isAwaited: false })
+        yield* letOthersRun
+      }
+      expect(database.calls).toEqual(["release a"])
+      yield* TestClock.adjust("5 millis")
+      yield* letOthersRun
+      expect(database.calls).toEqual(["release a", "release b c"])
+      // One for which somebody waits goes at once.
+      yield* holdings.release(intents("d"), awaited)
+      expect(database.calls).toEqual(["release a", "release b c", "release d"])
     }))
   )
 
@@ -108,7 +131,7 @@ describe("Holdings", () => {
       const { database, holdings, releasing } = yield* make
       holdings.hold(intents("a", "b", "c"), "release")
       yield* database.gate.close
-      void holdings.release(intents("a"))
+      void holdings.release(intents("a"), { isAwaited: false })
       const closing = yield* Effect.fork(holdings.close)
       yield* letOthersRun
       expect([database.calls, closing.unsafePoll()]).toEqual([["release a"], null])
@@ -116,7 +139,7 @@ describe("Holdings", () => {
       yield* Fiber.join(closing)
       yield* Fiber.interrupt(releasing)
       // A scope settles after its outbox has closed.
-      yield* holdings.release(intents("b"))
+      yield* holdings.release(intents("b"), awaited)
       expect(database.calls).toEqual(["release a", "release b"])
     }))
   )
@@ -131,7 +154,7 @@ describe("Holdings", () => {
       const next = yield* make
       next.holdings.hold(intents("a", "b"), "release")
       next.database.down = true
-      yield* next.holdings.release(intents("a"))
+      yield* next.holdings.release(intents("a"), awaited)
       next.database.down = false
       yield* next.holdings.close
       expect(next.database.calls).toEqual(["renew a b", "release a"])

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { groupBy } from "../../support/groupBy.js"
 import { errorsOf, printHeadline } from "../../support/printError.js"
+import { Wakeup } from "../../support/wakeup.js"
 import { addAttempt } from "../store/history.js"
 import type { ClaimedRow } from "../store/row.js"
 import type { Failure } from "../store/settle.js"
@@ -21,7 +22,6 @@ import * as report from "./report.js"
 import type { Session } from "./session.js"
 import type { RelayState } from "./state.js"
 import { type Failed, type Verdict, verdictOf } from "./verdict.js"
-import { Wakeup } from "./wakeup.js"
 
 interface Succeeded {
   readonly session: Session

@@ -8,6 +8,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Intent } from "../../../Intent.js"
 import type { Handlers } from "../../contract/executor.js"
+import { Wakeup } from "../../support/wakeup.js"
 import type { RowError } from "../intentRow.js"
 import type { ClaimedRow, Lane } from "../store/row.js"
 import type { Begun } from "../store/session.js"
@@ -16,7 +17,6 @@ import { Pools } from "./pools.js"
 import type { Run } from "./run.js"
 import { Session } from "./session.js"
 import type { RelaySettings } from "./settings.js"
-import { Wakeup } from "./wakeup.js"
 
 /** @internal */
 export interface UnroutableLane extends Lane {

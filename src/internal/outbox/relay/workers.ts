@@ -14,10 +14,10 @@ import * as FiberId from "effect/FiberId"
 import { SettleTimeoutError } from "../../../AirlockError.js"
 import type { Outcome, WorkSource } from "../../contract/executor.js"
 import { startFiber } from "../../support/effectInternals.js"
+import { Wakeup } from "../../support/wakeup.js"
 import type { Results } from "./results.js"
 import type { Run, Worker } from "./run.js"
 import type { RelayState } from "./state.js"
-import { Wakeup } from "./wakeup.js"
 
 /** The time that interrupted handlers have to end. */
 const grace = Duration.seconds(1)

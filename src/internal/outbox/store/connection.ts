@@ -18,6 +18,7 @@ import * as EffectScope from "effect/Scope"
 import { transactionIn } from "../../scope/transactionTag.js"
 import { exitWithin } from "../../support/deadline.js"
 import { startFiber } from "../../support/effectInternals.js"
+import { TimeLimit } from "../../support/timeLimit.js"
 import { dropConnection } from "./driverConnection.js"
 
 /**
@@ -26,6 +27,8 @@ import { dropConnection } from "./driverConnection.js"
  * @internal
  */
 export const statementLimit = Duration.seconds(10)
+
+const limit = new TimeLimit(statementLimit)
 
 /** The value of Effect's transaction tag. */
 type Open = readonly [connection: Connection, depth: number]
@@ -179,14 +182,13 @@ export const withConnection = <A, E>(
  * @internal
  */
 export const limitedOn = <A>(connection: Connection, self: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-  Effect.withFiberRuntime((caller, { runtimeFlags }) => {
+  Effect.withFiberRuntime((caller) => {
     const attempt = new Attempt()
     attempt.connection = connection
-    const drop = Effect.delay(Effect.sync(() => attempt.abandon()), statementLimit)
-    const timer = startFiber(Effect.interruptible(drop), caller, runtimeFlags)
-    return self.pipe(
-      Effect.mapError((error) => attempt.isAbandoned ? exceeded(attempt) : error),
-      Effect.ensuring(Fiber.interruptFork(timer))
+    const end = limit.start(caller, () => attempt.abandon())
+    return Effect.mapError(
+      Effect.ensuring(self, Effect.sync(end)),
+      (error) => attempt.isAbandoned ? exceeded(attempt) : error
     )
   })
 

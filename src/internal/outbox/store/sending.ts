@@ -14,8 +14,11 @@ import { ownConnection } from "./ownConnection.js"
 /** The least time between two notifications of an outbox: PostgreSQL does the COMMITs of notifications one after the other. */
 const pause = Duration.millis(5)
 
+/** A notification does not outlive a crash of the database, so its COMMIT does not wait for the disk. */
+const notification = "SELECT set_config('synchronous_commit', 'off', TRUE), pg_notify($1, $2)"
+
 /**
- * Returns an Effect that notifies relays, for use after a COMMIT. It does not wait: a fiber sends the notification on the
+ * Returns a function that notifies relays, for use after a COMMIT. It does not wait: a fiber sends the notification on the
  * outbox's own connection, one for all that was notified since the last one. When the Scope closes, it sends what is left.
  *
  * @internal
@@ -24,18 +27,17 @@ export const sendTo = (
   client: SqlClient,
   table: string,
   sender: string
-): Effect.Effect<Effect.Effect<void>, never, EffectScope.Scope> =>
+): Effect.Effect<() => void, never, EffectScope.Scope> =>
   Effect.gen(function*() {
     const channel = channelOf(client, table)
     if (channel === undefined) {
-      return Effect.void
+      return () => {}
     }
     const own = yield* ownConnection(client)
     const statement = withConnection(
       client,
       // An error of the server, such as that of a full queue, is no reason to drop the connection.
-      (connection) =>
-        Effect.either(connection.executeUnprepared("SELECT pg_notify($1, $2)", [channel, sender], undefined))
+      (connection) => Effect.either(connection.executeUnprepared(notification, [channel, sender], undefined))
     )
     const sending = new Sending(
       Effect.catchAllCause(
@@ -45,7 +47,7 @@ export const sendTo = (
     )
     yield* Effect.addFinalizer(() => sending.sendPending)
     yield* Effect.forkScoped(sending.run)
-    return Effect.sync(() => sending.notify())
+    return () => sending.notify()
   })
 
 class Sending {
