@@ -6,6 +6,7 @@ import { Effect, Layer, Schema } from "effect"
 import { Airlock, Task } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
+import { channelName } from "../../../src/internal/outbox/store/channel.js"
 import { client, count, execute, payload } from "./database.js"
 import { type Channel, email, now, type SqlPeer } from "./peer.js"
 
@@ -32,7 +33,8 @@ export const airlock = (url: string, options: Outbox.RelayOptions): SqlPeer & Ch
         `INSERT INTO ${table} (id, task, version, payload, state, ready_at, enqueued_at)
          SELECT gen_random_uuid(), 'Count', 1, '${payload}', 'ready',
            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + n, (extract(epoch FROM now()) * 1000)::bigint
-         FROM generate_series(1, ${jobs}) AS n`
+         FROM generate_series(1, ${jobs}) AS n;
+         SELECT pg_notify('${channelName(table)}', 'the bench')`
       ),
     clear: Effect.zipRight(execute(url, `TRUNCATE ${table}`), execute(url, `VACUUM ANALYZE ${table}`)),
     left: count(url, table),
