@@ -13,6 +13,7 @@ import { relay } from "./relay.js"
 import { relayBloat } from "./relayBloat.js"
 import { relayLatency } from "./relayLatency.js"
 import { relayProfile } from "./relayProfile.js"
+import { relayScale } from "./relayScale.js"
 import { scale } from "./scale.js"
 import { sql } from "./sql.js"
 import { stepCounts } from "./steps.js"
@@ -28,11 +29,12 @@ const benchmarks: Record<string, Effect.Effect<void>> = {
   "relay-latency": relayLatency,
   "relay-bloat": relayBloat,
   "relay-profile": relayProfile,
+  "relay-scale": relayScale,
   payload,
   steps: stepCounts
 }
 
-const onlyByName = new Set(["relay-latency", "relay-bloat", "relay-profile"])
+const onlyByName = new Set(["relay-latency", "relay-bloat", "relay-profile", "relay-scale"])
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 
