@@ -172,6 +172,13 @@ export const relay: ReadonlyArray<Mutant> = [
       tests: [results]
     },
     {
+      breaks: "relay: a row whose result was given up stays claimed for ever",
+      symbol: "Results.whileOwn",
+      replace: "this.state.hasUnknownRows = true",
+      by: "",
+      tests: [results]
+    },
+    {
       breaks: "relay: results that were refused are not reported",
       symbol: "Results.whileOwn",
       replace: "changed.length === ids.length",

@@ -98,16 +98,15 @@ export class Results {
     const { parts: { store }, settings: { keepDone } } = this.state
     const ids = succeeded.map(({ row }) => row.id)
     return Effect.flatMap(
-      this.whileOwn(session, ids, store.acknowledge(session.id, ids, { keepDone: keepDone !== undefined })),
+      this.whileOwn(session, succeeded, store.acknowledge(session.id, ids, { keepDone: keepDone !== undefined })),
       (changed) => report.acknowledged(changed.length)
     )
   }
 
   private storeFailures(session: Session, failed: ReadonlyArray<Failed>): Effect.Effect<void> {
-    const ids = failed.map(({ row }) => row.id)
     return Effect.flatMap(Effect.forEach(failed, (each) => this.judge(each)), (judged) =>
       Effect.zipRight(
-        this.whileOwn(session, ids, this.state.parts.store.fail(session.id, judged.map(({ failure }) => failure))),
+        this.whileOwn(session, failed, this.state.parts.store.fail(session.id, judged.map(({ failure }) => failure))),
         Effect.forEach(judged, ({ failed, failure, verdict }) =>
           report.attemptFailed(failed.row, failure.attempt, verdict), {
           discard: true
@@ -140,13 +139,19 @@ export class Results {
    */
   private whileOwn(
     session: Session,
-    ids: ReadonlyArray<string>,
+    results: ReadonlyArray<{ readonly row: ClaimedRow }>,
     statement: Effect.Effect<ReadonlyArray<string>, SqlError>
   ): Effect.Effect<ReadonlyArray<string>> {
+    const ids = results.map(({ row }) => row.id)
     return statement.pipe(
       Effect.retry({ schedule: retries, while: () => session.isAlive(this.state.now()) }),
       Effect.matchCauseEffect({
-        onFailure: (cause) => Effect.as(report.resultsNotStored(ids, cause), []),
+        onFailure: (cause) => {
+          // If no other relay takes the rows over, and the session is renewed later, they are given back.
+          results.forEach(({ row }) => this.state.rows.delete(row))
+          this.state.hasUnknownRows = true
+          return Effect.as(report.resultsNotStored(ids, cause), [])
+        },
         onSuccess: (changed) => {
           if (changed.length === ids.length) {
             return Effect.succeed(changed)

@@ -313,6 +313,30 @@ describe("results", () => {
   )
 
   test(
+    "that were given up leave no row claimed for ever, if no other relay has taken the lease over",
+    Effect.gen(function*() {
+      let isDown = true
+      const whileUp = <A>(statement: Effect.Effect<A, SqlError>) =>
+        Effect.suspend(() => isDown ? Effect.fail(gone) : statement)
+      yield* insert(...rowsUpTo(4))
+      const { logs, ran } = yield* running((n) => n > 2 ? Effect.fail("no") : Effect.void, {
+        change: (store) => ({
+          ...store,
+          acknowledge: (...args) => whileUp(store.acknowledge(...args)),
+          fail: (...args) => whileUp(store.fail(...args)),
+          heartbeat: (...args) => whileUp(store.heartbeat(...args))
+        })
+      })
+      yield* until(Effect.sync(() => ran.length === 4))
+      yield* later(Effect.sync(() => logs.filter((line) => line.includes("before its lease ended")).length === 2))
+      isDown = false
+      yield* later(isIdle)
+      expect(yield* states).toEqual({ scheduled: [3, 4] })
+      expect(ran.length).toBe(8)
+    })
+  )
+
+  test(
     "change nothing if another relay has claimed the row meanwhile, and that is reported",
     Effect.gen(function*() {
       const gate = yield* Effect.makeLatch(false)
