@@ -8,6 +8,7 @@
  * @internal
  */
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -27,6 +28,15 @@ interface Succeeded {
   readonly session: Session
   readonly row: ClaimedRow
 }
+
+/**
+ * The maximum number of failures that one statement stores. Each can have 26 KiB of errors, and MySQL refuses a statement that is
+ * larger than `max_allowed_packet`.
+ */
+const maxFailures = 50
+
+/** How often a statement fails between two warnings: it is about 10 seconds until the first one. */
+const perWarning = 10
 
 /** @internal */
 export class Results {
@@ -72,7 +82,7 @@ export class Results {
     return Effect.ensuring(
       Effect.zipRight(
         Effect.forEach(bySession(succeeded), ([session, some]) => this.acknowledge(session, some), { discard: true }),
-        Effect.forEach(bySession(failed), ([session, some]) => this.storeFailures(session, some), { discard: true })
+        Effect.forEach(bySession(failed), ([session, some]) => this.storeInParts(session, some), { discard: true })
       ),
       Effect.sync(() => {
         this.unstored -= succeeded.length + failed.length
@@ -101,6 +111,12 @@ export class Results {
       this.whileOwn(session, succeeded, store.acknowledge(session.id, ids, { keepDone: keepDone !== undefined })),
       (changed) => report.acknowledged(changed.length)
     )
+  }
+
+  private storeInParts(session: Session, failed: ReadonlyArray<Failed>): Effect.Effect<void> {
+    return Effect.forEach(Arr.chunksOf(failed, maxFailures), (some) => this.storeFailures(session, some), {
+      discard: true
+    })
   }
 
   private storeFailures(session: Session, failed: ReadonlyArray<Failed>): Effect.Effect<void> {
@@ -143,7 +159,11 @@ export class Results {
     statement: Effect.Effect<ReadonlyArray<string>, SqlError>
   ): Effect.Effect<ReadonlyArray<string>> {
     const ids = results.map(({ row }) => row.id)
+    let failures = 0
     return statement.pipe(
+      Effect.tapErrorCause((cause) =>
+        ++failures % perWarning === 0 ? report.statementFailed("store the results of handlers", cause) : Effect.void
+      ),
       Effect.retry({ schedule: retries, while: () => session.isAlive(this.state.now()) }),
       Effect.matchCauseEffect({
         onFailure: (cause) => {

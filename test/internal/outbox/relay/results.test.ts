@@ -294,6 +294,45 @@ describe("results", () => {
   )
 
   test(
+    "are stored in parts, so that no statement is too large for the database",
+    Effect.gen(function*() {
+      const parts: Array<number> = []
+      yield* insert(...rowsUpTo(120))
+      yield* running(() => Effect.fail("no"), {
+        concurrency: 120,
+        change: (store) => ({
+          ...store,
+          fail: (...args) => (parts.push(args[1].length), store.fail(...args))
+        })
+      })
+      yield* until(isIdle)
+      expect(parts.reduce((a, b) => a + b)).toBe(120)
+      expect(Math.max(...parts)).toBe(50)
+    })
+  )
+
+  test(
+    "that the database refuses for long are a warning, although the lease does not end",
+    Effect.gen(function*() {
+      let isRefused = true
+      const refused = new SqlError({ cause: "no", message: "permission denied" })
+      yield* insert(row(1))
+      const { logs } = yield* running(() => Effect.void, {
+        change: (store) => ({
+          ...store,
+          acknowledge: (...args) => Effect.suspend(() => isRefused ? Effect.fail(refused) : store.acknowledge(...args))
+        })
+      })
+      yield* later(Effect.sync(() => logs.length > 0))
+      isRefused = false
+      yield* later(isEmpty)
+      expect(logs).toEqual([
+        expect.stringMatching(/^WARN The relay could not store the results of handlers, .*permission denied/s)
+      ])
+    })
+  )
+
+  test(
     "are given up when the lease has ended, with an error",
     Effect.gen(function*() {
       yield* insert(row(1))
