@@ -566,9 +566,16 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: a row overtakes a claimed row with its ordering key",
       symbol: "conditions.claimed",
-      replace: `ordering("claimed", "o.id <> r.id")`,
-      by: `ordering("done", "o.id <> r.id")`,
+      replace: { text: "o.state = 'claimed'" },
+      by: "o.state = 'done'",
       tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim reads all rows that wait behind the first row of a key",
+      symbol: "conditions.isAnyBefore",
+      replace: { text: "ORDER BY o.ready_at, o.id LIMIT 1" },
+      by: "AND (o.ready_at, o.id) < (r.ready_at, r.id) LIMIT 1",
+      tests: ["test/internal/outbox/store/plans.test.ts"]
     },
     {
       breaks: "outbox: a row overtakes a row with its key that waits for its next attempt",
