@@ -182,8 +182,16 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: a schedule that dies ends the retries",
       symbol: "delayAfter",
-      replace: "Effect.zipRight(Effect.asSome(backoff(attempt)))",
-      by: "Effect.zipRight(Effect.succeedNone)",
+      replace:
+        `Effect.zipRight(Effect.logWarning("The retry schedule of a task died or did not end. Its intent is retried with the default delay.", timeout ?? exit?.cause), Effect.asSome(backoff(attempt)))`,
+      by: "Effect.succeedNone",
+      tests: ["test/internal/outbox/retry.test.ts"]
+    },
+    {
+      breaks: "outbox: a schedule that does not end holds all results up",
+      symbol: "scheduleLimit",
+      replace: "Duration.seconds(1)",
+      by: "Duration.infinity",
       tests: ["test/internal/outbox/retry.test.ts"]
     },
     {
@@ -595,9 +603,16 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: a row overtakes a claimed row with its ordering key",
       symbol: "conditions.claimed",
-      replace: `ordering("claimed", "o.id <> r.id")`,
-      by: `ordering("done", "o.id <> r.id")`,
+      replace: { text: "o.state = 'claimed'" },
+      by: "o.state = 'done'",
       tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim reads all rows that wait behind the first row of a key",
+      symbol: "conditions.isAnyBefore",
+      replace: { text: "ORDER BY o.ready_at, o.id LIMIT 1" },
+      by: "AND (o.ready_at, o.id) < (r.ready_at, r.id) LIMIT 1",
+      tests: ["test/internal/outbox/store/plans.test.ts"]
     },
     {
       breaks: "outbox: a row overtakes a row with its key that waits for its next attempt",
@@ -648,6 +663,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       symbol: "makeClaim.round",
       replace: "rounds === 0",
       by: "rounds > 0",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim forgets what it has claimed when its second transaction is retried",
+      symbol: "makeClaim.round",
+      replace: "retryOutsideTransaction(keyed.claim(options, found.keyed))",
+      by: "keyed.claim(options, found.keyed)",
       tests: ["test/internal/outbox/store/keyed.test.ts"]
     }
   ]),
@@ -723,6 +745,13 @@ export const outbox: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/store/schema.ts", [
+    {
+      breaks: "outbox: a relay claims nothing more after 2^31 claims",
+      symbol: "postgres",
+      replace: { text: "claim_number BIGINT" },
+      by: "claim_number INTEGER",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
     {
       breaks: "outbox: a newer schema is accepted",
       symbol: "checkSchema",

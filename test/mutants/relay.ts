@@ -172,6 +172,27 @@ export const relay: ReadonlyArray<Mutant> = [
       tests: [results]
     },
     {
+      breaks: "relay: a statement stores any number of failures",
+      symbol: "maxFailures",
+      replace: "50",
+      by: "5_000",
+      tests: [results]
+    },
+    {
+      breaks: "relay: results that the database refuses are retried in silence",
+      symbol: "Results.whileOwn",
+      replace: "++failures % perWarning === 0",
+      by: "++failures < 0",
+      tests: [results]
+    },
+    {
+      breaks: "relay: a row whose result was given up stays claimed for ever",
+      symbol: "Results.whileOwn",
+      replace: "this.state.hasUnknownRows = true",
+      by: "",
+      tests: [results]
+    },
+    {
       breaks: "relay: results that were refused are not reported",
       symbol: "Results.whileOwn",
       replace: "changed.length === ids.length",

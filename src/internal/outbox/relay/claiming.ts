@@ -30,8 +30,6 @@ export class Claiming {
   private claimedAt = -Infinity
   /** The number of the last claim. */
   private claims = 0
-  /** Whether the relay may have claimed rows of which it does not know, because the answer to a statement was lost. */
-  private hasLostAnswer = false
 
   constructor(private readonly state: RelayState, private readonly results: Results) {}
 
@@ -68,17 +66,23 @@ export class Claiming {
     const before = this.state.now() - patienceMillis
     const stale = pools.all.flatMap((pool) => pool.takeStale(before))
     stale.forEach((row) => rows.delete(row))
-    if (!this.hasLostAnswer && stale.length === 0) {
+    if (!this.state.hasUnknownRows && stale.length === 0) {
       return Effect.void
     }
-    const unclaim = this.hasLostAnswer
+    const unclaim = this.state.hasUnknownRows
       ? store.unclaimOthers(session.id, rows.ids)
-      : store.unclaim(session.id, stale.map(({ id }) => id))
-    this.hasLostAnswer = true
-    return Effect.map(unclaim, () => {
-      this.hasLostAnswer = false
-    })
+      : Effect.asVoid(store.unclaim(session.id, stale.map(({ id }) => id)))
+    this.state.hasUnknownRows = false
+    return this.orUnknownRows(unclaim)
   })
+
+  /** If the statement fails, its answer may have been lost. */
+  private orUnknownRows<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.onError(statement, () =>
+      Effect.sync(() => {
+        this.state.hasUnknownRows = true
+      }))
+  }
 
   private readonly lookNow: Effect.Effect<void, SqlError> = Effect.gen(this, function*() {
     const { parts: { store }, session, settings, tasks } = this.state
@@ -124,7 +128,6 @@ export class Claiming {
 
   private claim(pool: Pool, lanes: ReadonlyArray<Lane>, limit: number): Effect.Effect<number, SqlError> {
     const { parts: { store }, rows: held, session, settings } = this.state
-    this.hasLostAnswer = true
     const claim = store.claim({
       lease: session.id,
       claimNumber: ++this.claims,
@@ -132,8 +135,7 @@ export class Claiming {
       limit,
       maxBytes: settings.maxBytes - held.bytes
     })
-    return Effect.map(claim, (rows) => {
-      this.hasLostAnswer = false
+    return Effect.map(this.orUnknownRows(claim), (rows) => {
       // If the session was lost meanwhile, so were the rows.
       if (session === this.state.session) {
         pool.add(rows, this.state.now())

@@ -49,6 +49,8 @@ export class RelayState {
   /** The runs whose handlers have begun and not ended. */
   readonly runs = new Set<Run>()
   isStopping = false
+  /** Whether its session may have rows in the database of which the relay does not know. */
+  hasUnknownRows = false
   /** When the next look for rows is due. */
   lookAt = 0
 

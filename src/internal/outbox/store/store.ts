@@ -83,7 +83,7 @@ export const makeStore = (sql: SqlClient, name: string): Store => {
     discard: (ids) => discard(ids, (ids) => ({ ids: dialect.list(ids) })),
     renew: (ids, heldMillis) => renew(ids, { held: Math.round(heldMillis) }),
     look: makeLook(client, dialect, tables),
-    claim: (options) => retryOutsideTransaction(claim(options)),
+    claim,
     counts: Effect.map(Effect.suspend(() => count({})), (rows) => {
       const counts: Record<RowState, number> = {
         held: 0,

@@ -294,6 +294,45 @@ describe("results", () => {
   )
 
   test(
+    "are stored in parts, so that no statement is too large for the database",
+    Effect.gen(function*() {
+      const parts: Array<number> = []
+      yield* insert(...rowsUpTo(120))
+      yield* running(() => Effect.fail("no"), {
+        concurrency: 120,
+        change: (store) => ({
+          ...store,
+          fail: (...args) => (parts.push(args[1].length), store.fail(...args))
+        })
+      })
+      yield* until(isIdle)
+      expect(parts.reduce((a, b) => a + b)).toBe(120)
+      expect(Math.max(...parts)).toBe(50)
+    })
+  )
+
+  test(
+    "that the database refuses for long are a warning, although the lease does not end",
+    Effect.gen(function*() {
+      let isRefused = true
+      const refused = new SqlError({ cause: "no", message: "permission denied" })
+      yield* insert(row(1))
+      const { logs } = yield* running(() => Effect.void, {
+        change: (store) => ({
+          ...store,
+          acknowledge: (...args) => Effect.suspend(() => isRefused ? Effect.fail(refused) : store.acknowledge(...args))
+        })
+      })
+      yield* later(Effect.sync(() => logs.length > 0))
+      isRefused = false
+      yield* later(isEmpty)
+      expect(logs).toEqual([
+        expect.stringMatching(/^WARN The relay could not store the results of handlers, .*permission denied/s)
+      ])
+    })
+  )
+
+  test(
     "are given up when the lease has ended, with an error",
     Effect.gen(function*() {
       yield* insert(row(1))
@@ -309,6 +348,30 @@ describe("results", () => {
       expect(logs.filter((line) => line.startsWith("ERROR"))).toEqual([
         expect.stringContaining("could not store the results of 1 intent(s) before its lease ended")
       ])
+    })
+  )
+
+  test(
+    "that were given up leave no row claimed for ever, if no other relay has taken the lease over",
+    Effect.gen(function*() {
+      let isDown = true
+      const whileUp = <A>(statement: Effect.Effect<A, SqlError>) =>
+        Effect.suspend(() => isDown ? Effect.fail(gone) : statement)
+      yield* insert(...rowsUpTo(4))
+      const { logs, ran } = yield* running((n) => n > 2 ? Effect.fail("no") : Effect.void, {
+        change: (store) => ({
+          ...store,
+          acknowledge: (...args) => whileUp(store.acknowledge(...args)),
+          fail: (...args) => whileUp(store.fail(...args)),
+          heartbeat: (...args) => whileUp(store.heartbeat(...args))
+        })
+      })
+      yield* until(Effect.sync(() => ran.length === 4))
+      yield* later(Effect.sync(() => logs.filter((line) => line.includes("before its lease ended")).length === 2))
+      isDown = false
+      yield* later(isIdle)
+      expect(yield* states).toEqual({ scheduled: [3, 4] })
+      expect(ran.length).toBe(8)
     })
   )
 

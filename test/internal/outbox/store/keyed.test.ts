@@ -2,9 +2,12 @@
  * Rows with an orderingKey or a dedupeKey, on each database.
  */
 import { SqlClient } from "@effect/sql"
+import { SqlError } from "@effect/sql/SqlError"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { makeClaim } from "../../../../src/internal/outbox/store/claim.js"
 import { dialectOf } from "../../../../src/internal/outbox/store/dialect.js"
+import { makeFind } from "../../../../src/internal/outbox/store/find.js"
 import { makeKeyed } from "../../../../src/internal/outbox/store/keyed.js"
 import { quotedTables } from "../../../../src/internal/outbox/store/tables.js"
 import { onEachDatabase } from "../../../support/databases.js"
@@ -68,6 +71,32 @@ onEachDatabase((database) => {
       yield* store.expire
       expect(yield* claimed()).toEqual([1])
       expect(yield* states).toEqual({ blocked: [2, 4], claimed: [1, 3, 5] })
+    })
+  )
+
+  test(
+    "a claim whose second transaction is retried returns what the first one has claimed",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const sql = yield* SqlClient.SqlClient
+      const dialect = dialectOf(sql)
+      const tables = quotedTables(dialect, table)
+      const keyed = makeKeyed(sql, dialect, tables)
+      const deadlock = new SqlError({ message: "deadlock", cause: { code: "40P01" } })
+      let tries = 0
+      const claim = makeClaim(makeFind(sql, dialect, tables), {
+        ...keyed,
+        claim: (...args) => Effect.suspend(() => ++tries === 1 ? Effect.fail(deadlock) : keyed.claim(...args))
+      })
+      yield* store.insert([row(1), row(2, a)], ready)
+      const rows = yield* claim({
+        lease: session,
+        claimNumber: 1,
+        lanes: [{ ...note, limit: 10 }],
+        limit: 10,
+        maxBytes: 1_000
+      })
+      expect([tries, rows.map(numberOf)]).toEqual([2, [1, 2]])
     })
   )
 

@@ -106,6 +106,22 @@ onEachDatabase((database) => {
   )
 
   test(
+    "the number of a claim is larger than 32 bits in a relay that runs for months",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const options = { lease: session, claimNumber: 2 ** 40, limit: 2, maxBytes: 1_000 }
+      yield* store.insert([row(1), row(2, { orderingKey: "a" })], ready)
+      const rows = yield* store.claim({ ...options, lanes: [{ ...note, limit: 2 }] })
+      expect(rows.map(numberOf)).toEqual([1, 2])
+      yield* store.insert([row(3)], ready)
+      const lanes = [{ ...note, limit: 2 }, { ...note, task: "Other", limit: 1 }]
+      expect((yield* store.claim({ ...options, claimNumber: 2 ** 40 + 1, lanes })).map(numberOf)).toEqual([3])
+      yield* store.begin(session, { upTo: 2 ** 40, except: [], also: [] })
+      expect(yield* reap).toEqual([{ relay: session, rows: 3, attempts: 2 }])
+    })
+  )
+
+  test(
     "of the rows of a reaped session, those whose handlers had begun have used an attempt",
     Effect.gen(function*() {
       const store = yield* Outbox
