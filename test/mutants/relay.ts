@@ -95,6 +95,13 @@ export const relay: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/relay/claiming.ts", [
     {
+      breaks: "relay: a row that is due before the next poll waits for the poll",
+      symbol: "Claiming.lookNow",
+      replace: "this.state.lookWithin(found.dueInMillis)",
+      by: "",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    },
+    {
       breaks: "relay: it looks for expired sessions before its own is renewed",
       symbol: "Claiming.round",
       replace: "this.isAlive && this.state.now() >= this.state.lookAt",
@@ -164,6 +171,13 @@ export const relay: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/relay/results.ts", [
+    {
+      breaks: "relay: a retry waits for the next poll",
+      symbol: "Results.storeFailures",
+      replace: "this.state.lookWithin(failure.next.delayMillis)",
+      by: "",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    },
     {
       breaks: "relay: a result is given up when its statement fails",
       symbol: "Results.whileOwn",

@@ -85,7 +85,7 @@ export class Claiming {
   }
 
   private readonly lookNow: Effect.Effect<void, SqlError> = Effect.gen(this, function*() {
-    const { parts: { store }, session, settings, tasks } = this.state
+    const { parts: { store }, settings, tasks } = this.state
     this.state.lookAt = this.state.now() + Duration.toMillis(settings.pollInterval)
     let found = yield* store.look
     if (found.isDue) {
@@ -93,7 +93,10 @@ export class Claiming {
       yield* Effect.flatMap(store.reap, report.reaped)
       found = yield* store.look
     }
-    session.tasks = tasks
+    // A row that is due now is one that `expire` could not change.
+    if (found.dueInMillis !== undefined && found.dueInMillis > 0) {
+      this.state.lookWithin(found.dueInMillis)
+    }
     this.lanes = found.lanes.filter((lane) => !found.paused.includes(lane.queue) && isRunnable(tasks, lane))
   })
 

@@ -123,10 +123,12 @@ export class Results {
     return Effect.flatMap(Effect.forEach(failed, (each) => this.judge(each)), (judged) =>
       Effect.zipRight(
         this.whileOwn(session, failed, this.state.parts.store.fail(session.id, judged.map(({ failure }) => failure))),
-        Effect.forEach(judged, ({ failed, failure, verdict }) =>
-          report.attemptFailed(failed.row, failure.attempt, verdict), {
-          discard: true
-        })
+        Effect.forEach(judged, ({ failed, failure, verdict }) => {
+          if (failure.next._tag === "Retry") {
+            this.state.lookWithin(failure.next.delayMillis)
+          }
+          return report.attemptFailed(failed.row, failure.attempt, verdict)
+        }, { discard: true })
       ))
   }
 

@@ -76,6 +76,15 @@ export class RelayState {
     this.claiming.wake()
   }
 
+  /** The time until a row is due: lets the relay look for rows then, if the next poll is not sooner. */
+  lookWithin(millis: number): void {
+    const at = this.now() + millis + 1
+    if (at < this.lookAt) {
+      this.lookAt = at
+      this.claiming.wake()
+    }
+  }
+
   /**
    * What has begun: all rows that the relay holds, except those that wait. In the fewest words: either all claims that have no
    * waiting row, and the other rows that have begun, or all claims up to the last one of these, without the waiting rows.

@@ -57,8 +57,14 @@ const noneBegun: Begun = { upTo: 0, except: [], also: [] }
 export interface Sessions {
   /** Registers a session, or changes the one that has this id. */
   readonly register: (session: RelaySession, leaseMillis: number) => Effect.Effect<void, SqlError>
-  /** Lets the leases of a session expire this many milliseconds from now. Returns `false` if the session was reaped. */
-  readonly heartbeat: (lease: string, leaseMillis: number) => Effect.Effect<boolean, SqlError>
+  /**
+   * Lets the leases of a session expire this many milliseconds from now, and stores the tasks that its relay can run now. Returns
+   * `false` if the session was reaped.
+   */
+  readonly heartbeat: (
+    session: Pick<RelaySession, "id" | "tasks">,
+    leaseMillis: number
+  ) => Effect.Effect<boolean, SqlError>
   /** Stores which handlers have begun. Returns `false` if the session was reaped: then no handler may begin. */
   readonly begin: (lease: string, begun: Begun) => Effect.Effect<boolean, SqlError>
   /**
@@ -101,7 +107,7 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
         (rows) => rows.length > 0
       ))
   }
-  const extend = change(`expires_at = ${dialect.now} + :millis`)
+  const extend = change(`expires_at = ${dialect.now} + :millis, tasks = :tasks`)
   const run = change("running = :running")
   const remove = statement(`DELETE FROM ${relay} WHERE id = :lease`)
   const unclaim = statement(
@@ -166,7 +172,8 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
           queues: queues === null ? null : JSON.stringify(queues)
         }))
       )),
-    heartbeat: (lease, leaseMillis) => extend({ lease, millis: Math.round(leaseMillis) }),
+    heartbeat: ({ id, tasks }, leaseMillis) =>
+      extend({ lease: id, millis: Math.round(leaseMillis), tasks: JSON.stringify(tasks) }),
     begin: (lease, begun) => run({ lease, running: JSON.stringify(begun) }),
     unregister: (lease) =>
       retryOutsideTransaction(inTransaction(

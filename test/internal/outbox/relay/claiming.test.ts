@@ -7,8 +7,8 @@ import { describe, expect } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
 import { Task } from "effect-airlock"
 import { until } from "../../../support/until.js"
-import { insert, isEmpty, Note, relayWith, running, test } from "../testRelay.js"
-import { column, idOf, row, states } from "../testStore.js"
+import { insert, isEmpty, Note, passBackoff, relayWith, running, settle, stored, test } from "../testRelay.js"
+import { column, idOf, Outbox, ready, row, states } from "../testStore.js"
 
 describe("the relay claims", () => {
   test(
@@ -27,6 +27,38 @@ describe("the relay claims", () => {
       yield* insert(row(5))
       yield* until(Effect.zipRight(TestClock.adjust("1 minute"), isEmpty))
       expect(ran).toEqual([1, 2, 3, 4, 5].map((n) => ({ n, attempt: 1 })))
+    })
+  )
+
+  test(
+    "rows that are due before the next poll, when they are due",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      yield* store.insert([row(1, { delayMillis: 600_000 })], ready)
+      let looks = 0
+      const gate = yield* Effect.makeLatch(false)
+      const failing = Effect.zipRight(gate.await, Effect.fail("no"))
+      const { ran } = yield* running((_, attempt) => attempt === 1 ? failing : Effect.void, {
+        pollInterval: "1 hour",
+        change: (store) => ({ ...store, look: Effect.zipRight(Effect.sync(() => looks++), store.look) })
+      })
+      yield* until(Effect.sync(() => looks === 1))
+      yield* settle
+      yield* passBackoff
+      yield* TestClock.adjust("9 minutes")
+      yield* settle
+      expect([looks, ran.length]).toEqual([1, 0])
+      yield* TestClock.adjust("61 seconds")
+      yield* until(Effect.sync(() => ran.length === 1))
+      // Now it knows that there are no other rows. The first attempt fails, and the second one is due within a second.
+      yield* settle
+      yield* gate.open
+      yield* until(Effect.map(stored(1), (row) => row?.attempt === 1))
+      yield* passBackoff
+      yield* TestClock.adjust("1 second")
+      yield* until(isEmpty)
+      expect(ran.map(({ attempt }) => attempt)).toEqual([1, 2])
+      expect(looks).toBeLessThan(10)
     })
   )
 

@@ -22,6 +22,7 @@ import {
   retry,
   row,
   session,
+  sessionOf,
   states
 } from "../testStore.js"
 
@@ -258,7 +259,7 @@ onEachServer((database) => {
             running.delete(orderingKey ?? "")
           }
           if (random() < 0.1) {
-            yield* store.heartbeat(lease, -1)
+            yield* store.heartbeat(sessionOf(lease), -1)
             // Another relay may reap it first.
             yield* Effect.repeat(Effect.zipRight(store.reap, store.begin(lease, { upTo: 0, except: [], also: [] })), {
               while: (isAlive) => isAlive

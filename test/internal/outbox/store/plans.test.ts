@@ -6,7 +6,7 @@ import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { makeStore } from "../../../../src/internal/outbox/store/store.js"
 import { onEachDatabase, onEachServer } from "../../../support/databases.js"
-import { die, held, idOf, note, Outbox, outbox, ready, retry, row, session, table } from "../testStore.js"
+import { die, held, idOf, note, Outbox, outbox, ready, retry, row, session, sessionOf, table } from "../testStore.js"
 
 const many = 20_000
 
@@ -89,7 +89,7 @@ onEachDatabase((database) => {
       yield* store.renew(ids, 60_000)
       yield* store.release(ids)
       yield* store.discard(ids)
-      yield* store.heartbeat(session, -1)
+      yield* store.heartbeat(sessionOf(session), -1)
       yield* store.reap
       yield* store.unregister(session)
       const explaining = sql.onDialectOrElse({ sqlite: () => "EXPLAIN QUERY PLAN ", orElse: () => "EXPLAIN " })
