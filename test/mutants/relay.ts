@@ -100,6 +100,22 @@ export const relay: ReadonlyArray<Mutant> = [
       replace: "this.isAlive && this.state.now() >= this.state.lookAt",
       by: "this.state.now() >= this.state.lookAt",
       tests: [workers]
+    },
+    {
+      breaks: "relay: it claims as many rows of each task as a batched one takes",
+      symbol: "Claiming.claimAll",
+      replace: "this.wanted(pool, lane, isFast)",
+      by: "Math.max(...this.lanes.map((lane) => this.wanted(pool, lane, isFast)))",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/relay/pools.ts", [
+    {
+      breaks: "relay: the first queue takes all slots from the others",
+      symbol: "Pools.next",
+      replace: "(pool.load - next.load || pool.turn - next.turn) < 0",
+      by: "false",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/relay/workers.ts", [
