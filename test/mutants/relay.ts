@@ -104,8 +104,8 @@ export const relay: ReadonlyArray<Mutant> = [
     {
       breaks: "relay: it claims as many rows of each task as a batched one takes",
       symbol: "Claiming.claimAll",
-      replace: "this.wanted(pool, lane, isFast)",
-      by: "Math.max(...this.lanes.map((lane) => this.wanted(pool, lane, isFast)))",
+      replace: "this.wanted(pool, task, isFast)",
+      by: "Math.max(...this.lanes.map(({ task }) => this.wanted(pool, task, isFast)))",
       tests: ["test/internal/outbox/relay/claiming.test.ts"]
     }
   ]),

@@ -110,7 +110,7 @@ export class Claiming {
     for (const pool of pools.all) {
       const lanes = this.lanes
         .filter(({ queue }) => pools.of(queue) === pool)
-        .map((lane) => ({ ...lane, limit: this.wanted(pool, lane, isFast) }))
+        .map(({ queue, task, version }) => ({ queue, task, version, limit: this.wanted(pool, task, isFast) }))
       const wanted = Math.max(0, ...lanes.map(({ limit }) => limit))
       if (wanted > 0) {
         pool.claims(isFast)
@@ -120,7 +120,7 @@ export class Claiming {
     return found
   })
 
-  private wanted(pool: Pool, { task }: Lane, isFast: boolean): number {
+  private wanted(pool: Pool, task: string, isFast: boolean): number {
     const { parts, pools, rows, settings } = this.state
     if (this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes) {
       return 0
