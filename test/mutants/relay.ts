@@ -195,6 +195,13 @@ export const relay: ReadonlyArray<Mutant> = [
       tests: [results]
     },
     {
+      breaks: "relay: a row that has used its attempts loses the error of the last one",
+      symbol: "Results.judge",
+      replace: "verdict.counts ? error : null",
+      by: "error",
+      tests: [results]
+    },
+    {
       breaks: "relay: a statement stores any number of failures",
       symbol: "maxFailures",
       replace: "50",
