@@ -407,6 +407,14 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/notifier.test.ts"]
     },
     {
+      breaks: "outbox: a notification has no time limit",
+      symbol: "sendTo.statement",
+      replace:
+        `limitedOn(connection, connection.executeUnprepared("SELECT pg_notify($1, $2)", [channel, sender], undefined))`,
+      by: `connection.executeUnprepared("SELECT pg_notify($1, $2)", [channel, sender], undefined)`,
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    },
+    {
       breaks: "outbox: the last notification is lost when its process ends",
       symbol: "sendTo",
       replace: "sending.sendPending",
@@ -687,6 +695,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: `Number(row["attempt"]) + 1`,
       by: `Number(row["attempt"])`,
       tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a reaper changes a result that it has waited for",
+      symbol: "makeSessions.burn",
+      replace: `"r.state = 'claimed' AND r.lease = :lease"`,
+      by: `"r.state IS NOT NULL OR r.lease = :lease"`,
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
     },
     {
       breaks: "outbox: a reaped row loses its lease before another relay has claimed it",

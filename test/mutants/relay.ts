@@ -107,6 +107,22 @@ export const relay: ReadonlyArray<Mutant> = [
       replace: "this.isAlive && this.state.now() >= this.state.lookAt",
       by: "this.state.now() >= this.state.lookAt",
       tests: [workers]
+    },
+    {
+      breaks: "relay: it claims as many rows of each task as a batched one takes",
+      symbol: "Claiming.claimAll",
+      replace: "this.wanted(pool, task, isFast)",
+      by: "Math.max(...this.lanes.map(({ task }) => this.wanted(pool, task, isFast)))",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/relay/pools.ts", [
+    {
+      breaks: "relay: the first queue takes all slots from the others",
+      symbol: "Pools.next",
+      replace: "(pool.load - next.load || pool.turn - next.turn) < 0",
+      by: "false",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/relay/workers.ts", [
@@ -130,6 +146,13 @@ export const relay: ReadonlyArray<Mutant> = [
       replace: "this.state.runs.clear()",
       by: "",
       tests: [shutdown]
+    },
+    {
+      breaks: "relay: the metric does not count what a transactional handler has acknowledged",
+      symbol: "Workers.transact",
+      replace: "report.acknowledged(run.rows.length)",
+      by: "Effect.void",
+      tests: ["test/outbox/transactional.test.ts"]
     },
     {
       breaks: "relay: a transactional handler commits although another relay has its row",
@@ -183,6 +206,13 @@ export const relay: ReadonlyArray<Mutant> = [
       symbol: "Results.whileOwn",
       replace: "session.isAlive(this.state.now())",
       by: "session.isAlive(Infinity)",
+      tests: [results]
+    },
+    {
+      breaks: "relay: a row that has used its attempts loses the error of the last one",
+      symbol: "Results.judge",
+      replace: "verdict.counts ? error : null",
+      by: "error",
       tests: [results]
     },
     {

@@ -8,6 +8,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { ClaimOptions } from "../store/claim.js"
 import type { Lane } from "../store/row.js"
 import type { Pool } from "./pools.js"
 import * as report from "./report.js"
@@ -110,8 +111,10 @@ export class Claiming {
     const isFast = this.state.now() - this.claimedAt < fastMillis
     this.claimedAt = this.state.now()
     for (const pool of pools.all) {
-      const lanes = this.lanes.filter(({ queue }) => pools.of(queue) === pool)
-      const wanted = lanes.length === 0 ? 0 : this.wanted(pool, lanes, isFast)
+      const lanes = this.lanes
+        .filter(({ queue }) => pools.of(queue) === pool)
+        .map(({ queue, task, version }) => ({ queue, task, version, limit: this.wanted(pool, task, isFast) }))
+      const wanted = Math.max(0, ...lanes.map(({ limit }) => limit))
       if (wanted > 0) {
         pool.claims(isFast)
         found = (yield* this.claim(pool, lanes, wanted)) > 0 || found === true
@@ -120,21 +123,20 @@ export class Claiming {
     return found
   })
 
-  private wanted(pool: Pool, lanes: ReadonlyArray<Lane>, isFast: boolean): number {
+  private wanted(pool: Pool, task: string, isFast: boolean): number {
     const { parts, pools, rows, settings } = this.state
     if (this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes) {
       return 0
     }
-    const rowsPerRun = Math.max(...lanes.map(({ task }) => parts.handlers.maxBatch(task)))
-    return pools.wanted(pool, rowsPerRun, isFast)
+    return pools.wanted(pool, parts.handlers.maxBatch(task), isFast)
   }
 
-  private claim(pool: Pool, lanes: ReadonlyArray<Lane>, limit: number): Effect.Effect<number, SqlError> {
+  private claim(pool: Pool, lanes: ClaimOptions["lanes"], limit: number): Effect.Effect<number, SqlError> {
     const { parts: { store }, rows: held, session, settings } = this.state
     const claim = store.claim({
       lease: session.id,
       claimNumber: ++this.claims,
-      lanes: lanes.map((lane) => ({ ...lane, limit })),
+      lanes,
       limit,
       maxBytes: settings.maxBytes - held.bytes
     })

@@ -146,7 +146,12 @@ export class Results {
         const history = error === null || !verdict.counts
           ? null
           : addAttempt(row.history, { attempt, at, error: printHeadline(errorsOf(cause)[0]), relay: settings.name })
-        return { failed, verdict, failure: { id: row.id, attempt, error, history, next } }
+        // Without an attempt of its own, the row keeps the error of the last one.
+        return {
+          failed,
+          verdict,
+          failure: { id: row.id, attempt, error: verdict.counts ? error : null, history, next }
+        }
       }
     )
   }

@@ -8,6 +8,7 @@
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type { Dialect } from "./dialect.js"
 import { addAttempt } from "./history.js"
@@ -79,6 +80,9 @@ export interface Sessions {
 /** The maximum number of sessions of one `reap`. */
 const reapLimit = 10
 
+/** The maximum number of rows whose history one statement changes: MySQL refuses a statement that is too large. */
+const burnLimit = 100
+
 /** The error of an attempt that ended without a result. */
 const lost = "The relay's process died or lost its lease while the handler ran."
 
@@ -131,7 +135,9 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
     dialect.updateGiven(
       outbox,
       [{ name: "attempt", type: "number" }, { name: "history", type: "text" }],
-      { attempt: "given.attempt", history: "given.history", error: ":error", failed_at: dialect.now }
+      { attempt: "given.attempt", history: "given.history", error: ":error", failed_at: dialect.now },
+      // The relay of the session may live, and have stored a result meanwhile.
+      "r.state = 'claimed' AND r.lease = :lease"
     )
   )
 
@@ -153,7 +159,9 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
           const history = row["history"] === null ? null : String(row["history"])
           return { id: row["id"], attempt, history: addAttempt(history, { attempt, at, error: lost, relay }) }
         })
-        yield* burn({ error: lost, given: JSON.stringify(given) })
+        for (const some of Arr.chunksOf(given, burnLimit)) {
+          yield* burn({ lease, error: lost, given: JSON.stringify(some) })
+        }
       }
       const [all] = yield* count({ lease })
       yield* free({ lease })

@@ -161,7 +161,7 @@ describe("when the process of a relay dies", () => {
       expect(logs[0]).toContain("An attempt is counted for the 2 that it ran")
       expect(logs.slice(1).map((line) => line.slice(0, 5))).toEqual(["ERROR", "ERROR"])
       const dead = (yield* stored(1))!
-      expect(dead).toMatchObject({ attempt: 1, error: expect.stringContaining("in the last of 1 attempt(s)") })
+      expect(dead).toMatchObject({ attempt: 1, error: expect.stringContaining("process died or lost its lease") })
       expect(JSON.parse(dead.history!)).toMatchObject([{ attempt: 1, relay: session }])
     })
   )

@@ -95,6 +95,43 @@ describe("the relay claims", () => {
     })
   )
 
+  for (const [first, second] of [["a", "b"], ["b", "a"]] as const) {
+    test(
+      `for each queue in turn if they have more slots than the relay: "${first}" takes none from "${second}"`,
+      Effect.gen(function*() {
+        yield* insert(
+          ...Array.from({ length: 30 }, (_, n) => row(n + 1, { queue: first })),
+          ...Array.from({ length: 3 }, (_, n) => row(n + 101, { queue: second }))
+        )
+        const { ran } = yield* running(() => Effect.yieldNow(), { concurrency: 1, queues: { a: 1, b: 1 } })
+        yield* until(isEmpty)
+        expect(ran.slice(0, 15).filter(({ n }) => n > 100)).toHaveLength(3)
+      })
+    )
+  }
+
+  test(
+    "no more rows of a handler that is not batched because another one is",
+    Effect.gen(function*() {
+      const Batched = Task.make("Batched", { payload: Note.payloadSchema })
+      const calls: Array<number> = []
+      yield* insert(
+        ...Array.from({ length: 30 }, (_, n) => row(n + 1)),
+        ...Array.from({ length: 30 }, (_, n) => row(n + 101, { task: "Batched" }))
+      )
+      yield* relayWith(
+        Layer.mergeAll(
+          Note.toLayer(() => Effect.never),
+          Batched.toLayerBatched((notes) => Effect.sync(() => calls.push(notes.length)))
+        ),
+        { concurrency: 3, queues: { "*": 3 } }
+      )
+      yield* until(Effect.map(states, ({ claimed }) => claimed !== undefined))
+      yield* settle
+      expect((yield* states)["claimed"]!.filter((n) => n <= 100)).toEqual([1, 2, 3])
+    })
+  )
+
   test(
     "nothing from a queue that is not served",
     Effect.gen(function*() {

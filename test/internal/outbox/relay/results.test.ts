@@ -99,6 +99,22 @@ describe("a failed attempt", () => {
   )
 
   test(
+    "is the error of a dead letter, if the next relay has a lower limit",
+    Effect.gen(function*() {
+      yield* insert(row(1))
+      const { stop } = yield* running(() => Effect.fail("the cause"))
+      yield* until(isIdle)
+      yield* stop
+      yield* passBackoff
+      const { logs, ran } = yield* running(() => Effect.void, { maxAttempts: 1 })
+      yield* later(Effect.map(states, ({ dead }) => dead?.length === 1))
+      expect(yield* stored(1)).toMatchObject({ attempt: 1, error: expect.stringContaining("the cause") })
+      yield* until(Effect.sync(() => logs.length > 0))
+      expect([ran, logs]).toEqual([[], [expect.stringContaining("the limit is lower than before")]])
+    })
+  )
+
+  test(
     "is followed by the next one when the schedule of its task says so, until the schedule ends",
     Effect.gen(function*() {
       const Scheduled = Task.make("Note", {

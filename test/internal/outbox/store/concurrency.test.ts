@@ -141,6 +141,32 @@ onEachServer((database) => {
     })
   )
 
+  if (database.name === "PostgreSQL") {
+    test(
+      "a reaper that waits for a result of its session leaves that result as it is",
+      Effect.gen(function*() {
+        const store = yield* Outbox
+        const sql = yield* SqlClient.SqlClient
+        yield* store.insert([row(1), row(2)], ready)
+        yield* claimed()
+        yield* store.begin(session, { upTo: 1, except: [], also: [] })
+        yield* register(session, -1)
+        const snoozing = yield* open(store.fail(session, [{ ...retry(1), attempt: 0, error: null }]))
+        const reaping = yield* Effect.fork(store.reap)
+        yield* until(Effect.map(
+          sql`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+          ({ length }) => length > 0
+        ))
+        yield* snoozing.commit
+        yield* Fiber.join(reaping)
+        expect(yield* sql`SELECT state, attempt, error IS NULL AS intact FROM airlock_outbox ORDER BY id`).toEqual([
+          { state: "scheduled", attempt: 0, intact: true },
+          { state: "ready", attempt: 1, intact: false }
+        ])
+      })
+    )
+  }
+
   test(
     "transactions that insert the same dedupe keys do not wait for each other, and a rollback affects only its own rows",
     Effect.gen(function*() {
