@@ -761,6 +761,20 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: { text: "WHEN state = 'claimed' THEN 'ready'" },
       by: "WHEN state = 'claimed' THEN 'claimed'",
       tests: ["test/internal/outbox/store/migration.test.ts"]
+    },
+    {
+      breaks: "outbox: a migration whose process died cannot run again (MySQL)",
+      symbol: "upgradeMysql",
+      replace: "(yield* client.unsafe(isOld)).length === 0",
+      by: "(yield* client.unsafe(isOld)).length >= 0",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
+    },
+    {
+      breaks: "outbox: the version of the tables changes before the tables (MySQL)",
+      symbol: "migrate",
+      replace: "upgradeMysql(client, table)",
+      by: "Effect.zipRight(run([`UPDATE ${version} SET version = ${schemaVersion}`]), upgradeMysql(client, table))",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/ownTransaction.ts", [
