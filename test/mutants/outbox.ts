@@ -724,6 +724,13 @@ export const outbox: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/store/schema.ts", [
     {
+      breaks: "outbox: a relay of version 1 claims rows of version 2 (PostgreSQL, SQLite)",
+      symbol: "waitsForItsTime",
+      replace: { text: "state IN ('held', 'scheduled')" },
+      by: "state <> ''",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
+    },
+    {
       breaks: "outbox: a newer schema is accepted",
       symbol: "checkSchema",
       replace: "found === schemaVersion",

@@ -14,7 +14,7 @@ import { makeStore } from "../../../../src/internal/outbox/store/store.js"
 import { quotedTables } from "../../../../src/internal/outbox/store/tables.js"
 import { onEachDatabase } from "../../../support/databases.js"
 import { idOf, note, numberOf, ready, row, session } from "../testStore.js"
-import { createVersion1 } from "./version1.js"
+import { checkVersion1, claimOfVersion1, createVersion1 } from "./version1.js"
 
 const farAway = 9_000_000_000_000
 
@@ -205,6 +205,26 @@ onEachDatabase((database) => {
       })
     )
   }
+
+  test(
+    "a process of version 1 does not start on the tables, and a relay of version 1 that still runs claims nothing",
+    Effect.gen(function*() {
+      const sql = (yield* SqlClient.SqlClient).withoutTransforms()
+      yield* version1("shared")
+      expect(yield* checkVersion1(sql, "shared")).toBe(undefined)
+      expect(yield* claimOfVersion1(sql, "shared")).toHaveLength(1)
+      yield* migrate("shared")
+      yield* migrate("fresh")
+      yield* makeStore(sql, "fresh").insert([row(1)], ready)
+      for (const table of ["shared", "fresh"]) {
+        expect(yield* checkVersion1(sql, table)).toBe("newer")
+        const { message } = yield* Effect.flip(claimOfVersion1(sql, table))
+        expect(message).toContain("Failed to execute statement")
+        const outbox = quotedTables(dialectOf(sql), table).outbox
+        expect(yield* sql.unsafe(`SELECT id FROM ${outbox} WHERE state = 'claimed'`)).toEqual([])
+      }
+    })
+  )
 
   test(
     "migrated tables have the columns and indexes of new ones",
