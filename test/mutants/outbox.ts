@@ -644,6 +644,13 @@ export const outbox: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/store/claim.ts", [
     {
+      breaks: "outbox: a deadlock ends a claim that has claimed rows without a key",
+      symbol: "makeClaim.round",
+      replace: "retryOutsideTransaction(keyed.claim(options, found.keyed))",
+      by: "keyed.claim(options, found.keyed)",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
       breaks: "outbox: rows wait for a poll each time a claim finds only rows that are blocked",
       symbol: "makeClaim.round",
       replace: "rounds === 0",

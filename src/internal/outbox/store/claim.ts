@@ -5,7 +5,8 @@
  * session was reaped. To check that, it locks the row of the session, so that a relay which is about to reap the session waits,
  * and then finds the rows of this claim.
  *
- * The rows without a key are claimed at once. Those with a key are only found, and `keyed.ts` then decides about them.
+ * The rows without a key are claimed at once. Those with a key are only found, and `keyed.ts` then decides about them, in a
+ * transaction of its own. If that one has to run again, the rows without a key are claimed already, so each step is retried alone.
  *
  * @internal
  */
@@ -13,6 +14,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type { Keyed } from "./keyed.js"
 import { byClaimOrder, type ClaimedRow, type Lane } from "./row.js"
+import { retryOutsideTransaction } from "./statement.js"
 
 /** @internal */
 export interface ClaimOptions {
@@ -51,16 +53,16 @@ const maxRounds = 20
 /** @internal */
 export const makeClaim = (find: Find, keyed: Keyed): Claim => {
   const round = (options: ClaimOptions, rounds: number): Effect.Effect<ReadonlyArray<ClaimedRow>, SqlError> =>
-    Effect.flatMap(find(options), (found) =>
+    Effect.flatMap(retryOutsideTransaction(find(options)), (found) =>
       found.keyed.length === 0
         ? Effect.succeed(found.claimed)
-        : Effect.flatMap(keyed.claim(options, found.keyed), (heads) =>
+        : Effect.flatMap(retryOutsideTransaction(keyed.claim(options, found.keyed)), (heads) =>
           found.claimed.length + heads.length > 0 || rounds === 0
             ? Effect.succeed([...found.claimed, ...heads])
             // One after the other, as each waits for the mutex.
             : Effect.zipRight(
               Effect.forEach(options.lanes, (lane) =>
-                keyed.block(lane, blockedAtATime), { discard: true }),
+                retryOutsideTransaction(keyed.block(lane, blockedAtATime)), { discard: true }),
               round(options, rounds - 1)
             )))
   return ({ lanes, limit, ...options }) =>
