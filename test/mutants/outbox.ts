@@ -344,6 +344,13 @@ export const outbox: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/store/ownConnection.ts", [
     {
+      breaks: "outbox: the outbox's own connection has the isolation of the database",
+      symbol: "settings",
+      replace: { text: "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; " },
+      by: "",
+      tests: ["test/outbox/serializable.test.ts"]
+    },
+    {
       breaks: "outbox: each Layer has a connection of its own",
       symbol: "reservedFor",
       replace: "ofClient.get(use) ?? new Reserved(client)",
@@ -792,6 +799,13 @@ export const outbox: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/store/ownTransaction.ts", [
+    {
+      breaks: "outbox: a transaction of the outbox has the isolation of the database",
+      symbol: "begin.pg",
+      replace: `"BEGIN ISOLATION LEVEL READ COMMITTED"`,
+      by: `"BEGIN"`,
+      tests: ["test/outbox/serializable.test.ts"]
+    },
     {
       breaks: "outbox: a claim locks the gaps between rows",
       symbol: "begin.mysql",
