@@ -352,6 +352,13 @@ export const outbox: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/store/ownConnection.ts", [
     {
+      breaks: "outbox: the outbox's own connection has the isolation of the database",
+      symbol: "settings",
+      replace: { text: "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; " },
+      by: "",
+      tests: ["test/outbox/serializable.test.ts"]
+    },
+    {
       breaks: "outbox: each Layer has a connection of its own",
       symbol: "reservedFor",
       replace: "ofClient.get(use) ?? new Reserved(client)",
@@ -667,6 +674,13 @@ export const outbox: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/store/claim.ts", [
     {
+      breaks: "outbox: a deadlock ends a claim that has claimed rows without a key",
+      symbol: "makeClaim.round",
+      replace: "retryOutsideTransaction(keyed.claim(options, found.keyed))",
+      by: "keyed.claim(options, found.keyed)",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
       breaks: "outbox: rows wait for a poll each time a claim finds only rows that are blocked",
       symbol: "makeClaim.round",
       replace: "rounds === 0",
@@ -768,6 +782,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/store/sessions.test.ts"]
     },
     {
+      breaks: "outbox: a relay of version 1 claims rows of version 2 (PostgreSQL, SQLite)",
+      symbol: "waitsForItsTime",
+      replace: { text: "state IN ('held', 'scheduled')" },
+      by: "state <> ''",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
+    },
+    {
       breaks: "outbox: a newer schema is accepted",
       symbol: "checkSchema",
       replace: "found === schemaVersion",
@@ -805,9 +826,30 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: { text: "WHEN state = 'claimed' THEN 'ready'" },
       by: "WHEN state = 'claimed' THEN 'claimed'",
       tests: ["test/internal/outbox/store/migration.test.ts"]
+    },
+    {
+      breaks: "outbox: a migration whose process died cannot run again (MySQL)",
+      symbol: "upgradeMysql",
+      replace: "(yield* client.unsafe(isOld)).length === 0",
+      by: "(yield* client.unsafe(isOld)).length >= 0",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
+    },
+    {
+      breaks: "outbox: the version of the tables changes before the tables (MySQL)",
+      symbol: "migrate",
+      replace: "upgradeMysql(client, table)",
+      by: "Effect.zipRight(run([`UPDATE ${version} SET version = ${schemaVersion}`]), upgradeMysql(client, table))",
+      tests: ["test/internal/outbox/store/migration.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/ownTransaction.ts", [
+    {
+      breaks: "outbox: a transaction of the outbox has the isolation of the database",
+      symbol: "begin.pg",
+      replace: `"BEGIN ISOLATION LEVEL READ COMMITTED"`,
+      by: `"BEGIN"`,
+      tests: ["test/outbox/serializable.test.ts"]
+    },
     {
       breaks: "outbox: a claim locks the gaps between rows",
       symbol: "begin.mysql",

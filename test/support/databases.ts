@@ -69,8 +69,8 @@ export const sqlite: Database = {
     })).pipe(Layer.provide(NodeContext.layer))
 }
 
-/** Defines tests for each database that is a server. */
-export const onEachServer = (define: (database: Database, server: Server) => void): void => {
+/** Defines tests for PostgreSQL. */
+export const onPostgres = (define: (database: Database) => void): void =>
   describeOn(postgres, "PostgreSQL", () =>
     define({
       name: "PostgreSQL",
@@ -78,7 +78,11 @@ export const onEachServer = (define: (database: Database, server: Server) => voi
       refuses: true,
       defers: true,
       client: client(PgClient.layer, onServer(postgres))
-    }, postgres))
+    }))
+
+/** Defines tests for each database that is a server. */
+export const onEachServer = (define: (database: Database, server: Server) => void): void => {
+  onPostgres((database) => define(database, postgres))
   describeOn(mysql, "MySQL", () =>
     define({
       name: "MySQL",

@@ -72,7 +72,6 @@ export const makeStore = (sql: SqlClient, name: string): Store => {
     withoutMutex: unchangedBy(remove(`r.state = 'held' OR (r.state IN ('scheduled', 'ready') AND ${hasNoKey})`)),
     withMutex: remove("r.state IN ('scheduled', 'ready', 'blocked')")
   })
-  const claim = makeClaim(makeFind(client, dialect, tables), keyed)
 
   return {
     ...makeSessions(client, dialect, tables),
@@ -83,7 +82,7 @@ export const makeStore = (sql: SqlClient, name: string): Store => {
     discard: (ids) => discard(ids, (ids) => ({ ids: dialect.list(ids) })),
     renew: (ids, heldMillis) => renew(ids, { held: Math.round(heldMillis) }),
     look: makeLook(client, dialect, tables),
-    claim,
+    claim: makeClaim(makeFind(client, dialect, tables), keyed),
     counts: Effect.map(Effect.suspend(() => count({})), (rows) => {
       const counts: Record<RowState, number> = {
         held: 0,

@@ -107,29 +107,32 @@ onEachServer((database, server) => {
           const notify = yield* Scope.extend(sendTo(yield* SqlClient.SqlClient, table, "test"), scope)
           yield* store.insert([row(1)], ready)
           freeze()
-          yield* notify
+          notify()
           const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
           yield* exitInTime(closing)
           expect(yield* column("id")).toEqual([idOf(1)])
         }),
       { maxConnections: 1 }
     )
-
-    withProxy(
-      "the outbox's own connection is dropped when it is half-open, and reserved again",
-      (freeze) =>
-        Effect.gen(function*() {
-          const store = yield* Outbox
-          const own = yield* ownConnection(yield* SqlClient.SqlClient)
-          yield* store.insert([row(1)], held())
-          yield* own.run(store.renew([idOf(1)], 1000))
-          freeze()
-          expect((yield* failureOf(own.run(store.release([idOf(1)])))).message).toContain("did not answer within 10s")
-          yield* own.run(store.release([idOf(1)]))
-          expect(yield* column("state")).toEqual(["ready"])
-        })
-    )
   }
+
+  withProxy(
+    "the outbox's own connection is dropped when it is half-open, and reserved again",
+    (freeze) =>
+      Effect.gen(function*() {
+        const store = yield* Outbox
+        const own = yield* ownConnection(yield* SqlClient.SqlClient)
+        yield* store.insert([row(1)], held())
+        yield* own.run(store.renew([idOf(1)], 1000))
+        freeze()
+        expect((yield* failureOf(own.run(store.release([idOf(1)])))).message).toContain("did not answer within 10s")
+        // The connection that is idle in the pool is half-open, too. On PostgreSQL the driver uses it to cancel the statement.
+        const releasing = yield* Effect.fork(Effect.retry(own.run(store.release([idOf(1)])), { times: 1 }))
+        yield* exitInTime(releasing)
+        yield* Fiber.join(releasing)
+        expect(yield* column("state")).toEqual(["ready"])
+      })
+  )
 
   it.scoped("renewals and discards do not wait for a connection of an exhausted pool", () =>
     Effect.gen(function*() {

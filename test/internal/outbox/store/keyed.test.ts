@@ -285,6 +285,32 @@ onEachDatabase((database) => {
   )
 
   test(
+    "a claim whose decision about keys is the victim of a deadlock returns the rows without a key that it has claimed",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const client = (yield* SqlClient.SqlClient).withoutTransforms()
+      const dialect = dialectOf(client)
+      const tables = quotedTables(dialect, table)
+      const keyed = makeKeyed(client, dialect, tables)
+      let deadlocks = 3
+      const claimInDeadlocks = makeClaim(makeFind(client, dialect, tables), {
+        ...keyed,
+        claim: (...args) =>
+          Effect.suspend(() =>
+            deadlocks-- > 0
+              ? Effect.fail(new SqlError({ message: "deadlock", cause: { code: "40P01" } }))
+              : keyed.claim(...args)
+          )
+      })
+      yield* store.insert([row(1), row(2, a), row(3)], ready)
+      const lanes = [{ ...note, limit: 9 }]
+      const rows = yield* claimInDeadlocks({ lease: session, claimNumber: 1, lanes, limit: 9, maxBytes: 1_000 })
+      expect(rows.map(numberOf)).toEqual([1, 2, 3])
+      expect(yield* states).toEqual({ claimed: [1, 2, 3] })
+    })
+  )
+
+  test(
     "a claim of rows with keys is in order with the rows without",
     Effect.gen(function*() {
       const store = yield* Outbox

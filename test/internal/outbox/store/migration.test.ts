@@ -3,16 +3,18 @@
  */
 import { SqlClient } from "@effect/sql"
 import * as Migrator from "@effect/sql/Migrator"
+import type { Connection } from "@effect/sql/SqlConnection"
 import { expect, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Exit, Layer } from "effect"
 import { dialectOf } from "../../../../src/internal/outbox/store/dialect.js"
+import { dropConnection } from "../../../../src/internal/outbox/store/driverConnection.js"
 import { migrate, migrations } from "../../../../src/internal/outbox/store/migration.js"
 import { checkSchema, ddl } from "../../../../src/internal/outbox/store/schema.js"
 import { makeStore } from "../../../../src/internal/outbox/store/store.js"
 import { quotedTables } from "../../../../src/internal/outbox/store/tables.js"
 import { onEachDatabase } from "../../../support/databases.js"
 import { idOf, note, numberOf, ready, row, session } from "../testStore.js"
-import { createVersion1 } from "./version1.js"
+import { checkVersion1, claimOfVersion1, createVersion1 } from "./version1.js"
 
 const farAway = 9_000_000_000_000
 
@@ -29,6 +31,32 @@ const rows: ReadonlyArray<Record<string, string | number>> = [
   { ordering_key: "a", ready_at: 2, queue: "mail" },
   { dedupe_key: "k", priority: -3, max_attempts: 4, trace_id: "t", span_id: "s", options: "{}" }
 ]
+
+/** A client of a process that dies after this many statements: its connection closes, and nothing reaches the server. */
+const dyingAfter = (client: SqlClient.SqlClient, statements: number): SqlClient.SqlClient => {
+  let left = statements
+  const dying = (connection: Connection): Connection =>
+    new Proxy(connection, {
+      get: (target, key) => {
+        const member: unknown = Reflect.get(target, key)
+        return typeof member === "function" && String(key).startsWith("execute")
+          ? (...args: ReadonlyArray<unknown>) =>
+            Effect.suspend(() => {
+              if (left-- > 0) {
+                return member.apply(target, args)
+              }
+              dropConnection(target)
+              return Effect.dieMessage("the process has died")
+            })
+          : member
+      }
+    })
+  const decorated: SqlClient.SqlClient = Object.assign(client.bind(undefined), client, {
+    reserve: Effect.map(client.reserve, dying),
+    withoutTransforms: () => decorated
+  })
+  return decorated
+}
 
 onEachDatabase((database) => {
   const test = (name: string, effect: Effect.Effect<void, unknown, SqlClient.SqlClient>) =>
@@ -130,6 +158,71 @@ onEachDatabase((database) => {
       const run = Migrator.make({})({ loader: migrations("recorded"), table: "recorded_migrations" })
       expect(yield* run).toEqual([[2, "airlock_outbox_version_2"]])
       yield* isCurrent("recorded")
+    })
+  )
+
+  // The other databases roll a migration back that is not complete.
+  if (database.name === "MySQL") {
+    test(
+      "a migration whose process dies between two statements is completed by the next one, and no row is lost",
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        let died = 0
+        let exit: Exit.Exit<void, unknown>
+        do {
+          const table = `died_${died}`
+          yield* version1(table)
+          exit = yield* Effect.exit(Effect.provideService(migrate(table), SqlClient.SqlClient, dyingAfter(sql, died)))
+          if (Exit.isFailure(exit)) {
+            died++
+            expect(String(exit.cause)).toContain("the process has died")
+          }
+          yield* migrate(table)
+          yield* isCurrent(table)
+        } while (Exit.isFailure(exit))
+        expect(died).toBeGreaterThan(8)
+      })
+    )
+
+    test(
+      "the creation of tables whose process dies between two statements is completed by the next one",
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        let died = 0
+        let exit: Exit.Exit<void, unknown>
+        do {
+          const table = `unborn_${died}`
+          exit = yield* Effect.exit(Effect.provideService(migrate(table), SqlClient.SqlClient, dyingAfter(sql, died)))
+          died += Exit.isFailure(exit) ? 1 : 0
+          yield* migrate(table)
+          yield* checkSchema(sql, table)
+          const store = makeStore(sql, table)
+          yield* store.insert([row(1)], ready)
+          yield* store.register({ id: session, name: "test", tasks: [], queues: null }, 60_000)
+          expect((yield* store.look).lanes).toEqual([note])
+        } while (Exit.isFailure(exit))
+        expect(died).toBeGreaterThan(8)
+      })
+    )
+  }
+
+  test(
+    "a process of version 1 does not start on the tables, and a relay of version 1 that still runs claims nothing",
+    Effect.gen(function*() {
+      const sql = (yield* SqlClient.SqlClient).withoutTransforms()
+      yield* version1("shared")
+      expect(yield* checkVersion1(sql, "shared")).toBe(undefined)
+      expect(yield* claimOfVersion1(sql, "shared")).toHaveLength(1)
+      yield* migrate("shared")
+      yield* migrate("fresh")
+      yield* makeStore(sql, "fresh").insert([row(1)], ready)
+      for (const table of ["shared", "fresh"]) {
+        expect(yield* checkVersion1(sql, table)).toBe("newer")
+        const { message } = yield* Effect.flip(claimOfVersion1(sql, table))
+        expect(message).toContain("Failed to execute statement")
+        const outbox = quotedTables(dialectOf(sql), table).outbox
+        expect(yield* sql.unsafe(`SELECT id FROM ${outbox} WHERE state = 'claimed'`)).toEqual([])
+      }
     })
   )
 

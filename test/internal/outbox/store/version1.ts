@@ -1,7 +1,9 @@
 /**
- * The tables of version 1, as effect-airlock created them then.
+ * The tables of version 1, as effect-airlock created them then, and what a process of that version does with tables.
  */
-import { type DialectName, dialects } from "../../../../src/internal/outbox/store/dialect.js"
+import type { SqlClient } from "@effect/sql"
+import { Effect } from "effect"
+import { type DialectName, dialectOf, dialects } from "../../../../src/internal/outbox/store/dialect.js"
 
 const indexName = (table: string, name: string): string => `${table.slice(table.lastIndexOf(".") + 1)}_${name}`
 
@@ -132,4 +134,37 @@ export const createVersion1 = (dialect: DialectName, table: string): ReadonlyArr
     `CREATE TABLE ${version} (version INTEGER NOT NULL PRIMARY KEY)`,
     `INSERT INTO ${version} (version) VALUES (1)`
   ]
+}
+
+/** The check of version 1 when its Layers are built: why it refuses the tables of other versions. */
+export const checkVersion1 = (client: SqlClient.SqlClient, table: string) =>
+  Effect.map(
+    client.unsafe<{ readonly version: number }>(
+      `SELECT version FROM ${dialectOf(client).quote(`${table}_version`)}`
+    ),
+    ([row]) => {
+      const found = row === undefined ? undefined : Number(row.version)
+      return found === undefined ? "missing" : found === 1 ? undefined : found < 1 ? "older" : "newer"
+    }
+  )
+
+/** The claim of version 1, of a row without a key. */
+export const claimOfVersion1 = (client: SqlClient.SqlClient, table: string) => {
+  const { name, now, quote } = dialectOf(client)
+  const outbox = quote(table)
+  const from = name === "mysql" ? `${outbox} AS r FORCE INDEX (${quote(indexName(table, "claim"))})` : `${outbox} AS r`
+  const locking = name === "sqlite" ? "" : " FOR UPDATE SKIP LOCKED"
+  const lease = "0a000000-0000-4000-8000-000000000009"
+  return Effect.flatMap(
+    client.unsafe<{ readonly id: string }>(
+      `SELECT r.id FROM ${from} WHERE r.state = 'ready' AND r.due_at IS NULL AND r.task = 'Note' ` +
+        `AND r.ordering_key IS NULL AND r.dedupe_key IS NULL ORDER BY r.priority, r.ready_at, r.id LIMIT 1${locking}`
+    ),
+    (rows) =>
+      Effect.forEach(rows, ({ id }) =>
+        client.unsafe(
+          `UPDATE ${outbox} SET state = 'claimed', attempt = attempt + 1, lease = '${lease}', due_at = ${now} + 60000 ` +
+            `WHERE id = '${id}'`
+        ))
+  )
 }
