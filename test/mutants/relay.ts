@@ -47,6 +47,13 @@ export const relay: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/relay/state.ts", [
     {
+      breaks: "relay: rows that are being given back count as begun",
+      symbol: "RelayState.begun",
+      replace: "...this.givenBack",
+      by: "",
+      tests: ["test/internal/outbox/relay/beginning.test.ts"]
+    },
+    {
       breaks: "relay: rows of a lost session wait for the new one",
       symbol: "RelayState.giveBack",
       replace: "run.session === this.session",
@@ -85,6 +92,13 @@ export const relay: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/relay/session.ts", [
+    {
+      breaks: "relay: a queue without slots counts as served",
+      symbol: "Session.constructor",
+      replace: "limit > 0",
+      by: "true",
+      tests: ["test/internal/outbox/relay/settings.test.ts"]
+    },
     {
       breaks: "relay: rows of a newer version are claimed",
       symbol: "isRunnable",
@@ -254,6 +268,13 @@ export const relay: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/relay/upkeep.ts", [
+    {
+      breaks: "relay: rows that its session has without its knowledge stay claimed",
+      symbol: "upkeep",
+      replace: "state.hasUnknownRows = true",
+      by: "",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    },
     {
       breaks: "relay: one batch of old rows is deleted in a minute",
       symbol: "upkeep",

@@ -67,6 +67,7 @@ export class Claiming {
     const before = this.state.now() - patienceMillis
     const stale = pools.all.flatMap((pool) => pool.takeStale(before))
     stale.forEach((row) => rows.delete(row))
+    this.state.givenBack = [...this.state.givenBack, ...stale]
     if (!this.state.hasUnknownRows && stale.length === 0) {
       return Effect.void
     }
@@ -74,7 +75,9 @@ export class Claiming {
       ? store.unclaimOthers(session.id, rows.ids)
       : Effect.asVoid(store.unclaim(session.id, stale.map(({ id }) => id)))
     this.state.hasUnknownRows = false
-    return this.orUnknownRows(unclaim)
+    return Effect.map(this.orUnknownRows(unclaim), () => {
+      this.state.givenBack = []
+    })
   })
 
   /** If the statement fails, its answer may have been lost. */

@@ -184,7 +184,7 @@ export class Results {
             return Effect.succeed(changed)
           }
           const stored = new Set(changed)
-          return Effect.as(report.rowsLost(ids.filter((id) => !stored.has(id))), changed)
+          return Effect.as(report.rowsLost(ids.filter((id) => !stored.has(id)), { hasFailed: failures > 0 }), changed)
         }
       })
     )

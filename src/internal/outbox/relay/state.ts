@@ -49,6 +49,8 @@ export class RelayState {
   /** The runs whose handlers have begun and not ended. */
   readonly runs = new Set<Run>()
   isStopping = false
+  /** Rows that were claimed and are given back, until the database has stored that. */
+  givenBack: ReadonlyArray<ClaimedRow> = []
   /** Whether its session may have rows in the database of which the relay does not know. */
   hasUnknownRows = false
   /** When the next look for rows is due. */
@@ -90,7 +92,7 @@ export class RelayState {
    * waiting row, and the other rows that have begun, or all claims up to the last one of these, without the waiting rows.
    */
   get begun(): Begun {
-    const waiting = this.pools.all.flatMap((pool) => pool.waitingRows)
+    const waiting = [...this.pools.all.flatMap((pool) => pool.waitingRows), ...this.givenBack]
     const begun = this.rows.except(waiting)
     const last = begun.reduce((max, { claimNumber }) => Math.max(max, claimNumber), 0)
     const firstWaiting = waiting.reduce((min, { claimNumber }) => Math.min(min, claimNumber), last + 1)

@@ -89,11 +89,15 @@ export const makeKeyed = (client: SqlClient, dialect: Dialect, tables: Tables): 
   }
   const inTransaction = inOwnTransaction(client, dialect.name)
   const lock = dialect.name === "pg"
-    ? statement("SELECT PG_ADVISORY_XACT_LOCK(HASHTEXT('effect-airlock'), HASHTEXT(:table))")
+    // By the number of the table, which can have several names: with its schema and without.
+    ? statement(
+      "SELECT PG_ADVISORY_XACT_LOCK((CAST(HASHTEXT('effect-airlock') AS BIGINT) << 32) + " +
+        "CAST(CAST(CAST(:table AS TEXT) AS REGCLASS) AS OID))"
+    )
     : dialect.name === "mysql"
     ? statement(`SELECT version FROM ${version} FOR UPDATE`)
     : () => Effect.void
-  const withMutex: Keyed["withMutex"] = (self) => inTransaction(Effect.zipRight(lock({ table: tables.name }), self))
+  const withMutex: Keyed["withMutex"] = (self) => inTransaction(Effect.zipRight(lock({ table: outbox }), self))
 
   const findSession = statement(`SELECT 1 AS found FROM ${relay} WHERE id = :lease${dialect.keepLocked}`)
   const lockReady = onIds(dialect.select(outbox, "r.id", "r.state = 'ready'") + dialect.skipLocked)

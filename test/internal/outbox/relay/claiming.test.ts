@@ -244,6 +244,27 @@ describe("the relay claims", () => {
   )
 
   test(
+    "what its session has in the database without its knowledge, within a minute",
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const { ran } = yield* running(() => Effect.void, { pollInterval: "1 hour" })
+      yield* settle
+      yield* insert(row(1))
+      // As a claim that is committed long after the relay has given it up.
+      yield* sql`UPDATE airlock_outbox SET state = 'claimed', claim_number = 1, lease = (SELECT id FROM airlock_outbox_relay
+        WHERE name = 'r')`
+      yield* TestClock.adjust("59 seconds")
+      yield* settle
+      expect(yield* states).toEqual({ claimed: [1] })
+      yield* TestClock.adjust("1 second")
+      yield* until(Effect.map(states, ({ ready }) => ready?.length === 1))
+      yield* TestClock.adjust("1 hour")
+      yield* until(isEmpty)
+      expect(ran).toEqual([{ n: 1, attempt: 1 }])
+    })
+  )
+
+  test(
     "no row for longer than its slots are busy: rows that wait too long are given back",
     Effect.gen(function*() {
       const gate = yield* Effect.makeLatch(false)

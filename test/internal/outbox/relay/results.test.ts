@@ -310,6 +310,28 @@ describe("results", () => {
   )
 
   test(
+    "may be stored if a statement failed: then the relay does not say that others have its rows",
+    Effect.gen(function*() {
+      let tries = 0
+      yield* insert(row(1))
+      const { logs } = yield* running(() => Effect.void, {
+        change: (store) => ({
+          ...store,
+          // The first one succeeds in the database, and its answer is lost.
+          acknowledge: (...args) =>
+            Effect.flatMap(
+              store.acknowledge(...args),
+              (ids) => ++tries === 1 ? Effect.fail(gone) : Effect.succeed(ids)
+            )
+        })
+      })
+      yield* later(Effect.sync(() => logs.length > 0))
+      expect([tries, logs]).toEqual([2, [expect.stringContaining("does not know what became of 1 intent(s)")]])
+      expect(yield* states).toEqual({})
+    })
+  )
+
+  test(
     "are stored in parts, so that no statement is too large for the database",
     Effect.gen(function*() {
       const parts: Array<number> = []
