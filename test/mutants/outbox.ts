@@ -416,9 +416,8 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: a notification has no time limit",
       symbol: "sendTo.statement",
-      replace:
-        `limitedOn(connection, connection.executeUnprepared("SELECT pg_notify($1, $2)", [channel, sender], undefined))`,
-      by: `connection.executeUnprepared("SELECT pg_notify($1, $2)", [channel, sender], undefined)`,
+      replace: `limitedOn(connection, connection.executeUnprepared(notification, [channel, sender], undefined))`,
+      by: `connection.executeUnprepared(notification, [channel, sender], undefined)`,
       tests: ["test/internal/outbox/store/connection.test.ts"]
     },
     {
@@ -609,9 +608,16 @@ export const outbox: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/store/keyed.ts", [
     {
+      breaks: "outbox: relays that name a table with its schema and without decide about its keys at the same time",
+      symbol: "makeKeyed",
+      replace: { text: "CAST(CAST(CAST(CAST(:table AS TEXT) AS REGCLASS) AS OID) AS BIGINT)" },
+      by: "HASHTEXT(:table)",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+    },
+    {
       breaks: "outbox: a claim of rows with a key decides without the mutex",
       symbol: "makeKeyed.withMutex",
-      replace: "Effect.zipRight(lock({ table: tables.name }), self)",
+      replace: "Effect.zipRight(lock({ table: outbox }), self)",
       by: "self",
       tests: ["test/internal/outbox/store/concurrency.test.ts"]
     },

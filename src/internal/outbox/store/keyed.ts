@@ -92,7 +92,7 @@ export const makeKeyed = (client: SqlClient, dialect: Dialect, tables: Tables): 
     // By the number of the table, which can have several names: with its schema and without.
     ? statement(
       "SELECT PG_ADVISORY_XACT_LOCK((CAST(HASHTEXT('effect-airlock') AS BIGINT) << 32) + " +
-        "CAST(CAST(CAST(:table AS TEXT) AS REGCLASS) AS OID))"
+        "CAST(CAST(CAST(CAST(:table AS TEXT) AS REGCLASS) AS OID) AS BIGINT))"
     )
     : dialect.name === "mysql"
     ? statement(`SELECT version FROM ${version} FOR UPDATE`)

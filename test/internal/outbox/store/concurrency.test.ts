@@ -6,6 +6,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, TestServices } from "effect"
 import { inOwnTransaction } from "../../../../src/internal/outbox/store/ownTransaction.js"
+import { makeStore } from "../../../../src/internal/outbox/store/store.js"
 import { onEachServer } from "../../../support/databases.js"
 import { until } from "../../../support/until.js"
 import {
@@ -23,7 +24,8 @@ import {
   row,
   session,
   sessionOf,
-  states
+  states,
+  table
 } from "../testStore.js"
 
 /** Runs an Effect in a transaction that stays open until `commit` or `rollback`. */
@@ -207,7 +209,9 @@ onEachServer((database) => {
       const claiming = yield* openOwn(claimed())
       expect(claiming.value).toEqual([2])
       yield* slow.commit
-      const second = yield* Effect.fork(claimed())
+      // A relay may name the same table with its schema.
+      const name = sql.onDialectOrElse({ pg: () => `public.${table}`, orElse: () => table })
+      const second = yield* Effect.fork(Effect.provideService(claimed(), Outbox, makeStore(sql, name)))
       const waiting = sql.onDialectOrElse({
         pg: () => sql`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
         // The tables of InnoDB about transactions are not read anew while someone keeps reading them.
