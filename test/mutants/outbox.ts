@@ -804,7 +804,7 @@ export const outbox: ReadonlyArray<Mutant> = [
       symbol: "begin.pg",
       replace: `"BEGIN ISOLATION LEVEL READ COMMITTED"`,
       by: `"BEGIN"`,
-      tests: ["test/outbox/serializable.test.ts"]
+      tests: ["test/internal/outbox/store/connection.test.ts"]
     },
     {
       breaks: "outbox: a claim locks the gaps between rows",
