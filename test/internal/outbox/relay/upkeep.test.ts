@@ -143,7 +143,7 @@ describe("a part of the relay that dies", () => {
       yield* settle
       expect(waits).toBe(1)
       yield* TestClock.adjust("1 millis")
-      yield* until(Effect.sync(() => logs.length === 2))
+      yield* settle
       expect(logs.map((line) => died.exec(line)?.[1])).toEqual(["1", "2"])
       yield* insert(row(2))
       yield* notify
