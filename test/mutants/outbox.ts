@@ -375,6 +375,15 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/notifier.test.ts"]
     }
   ]),
+  ...inFile("src/internal/outbox/notifier.ts", [
+    {
+      breaks: "outbox: a relay looks again for rows of which its own process has told it",
+      symbol: "listen",
+      replace: "sender !== thisProcess",
+      by: "sender !== \"\"",
+      tests: ["test/internal/outbox/notifier.test.ts"]
+    }
+  ]),
   ...inFile("src/internal/outbox/store/listening.ts", [
     {
       breaks: "outbox: a notification is lost while the listening connection is found again",
@@ -854,7 +863,7 @@ export const outbox: ReadonlyArray<Mutant> = [
       symbol: "begin.pg",
       replace: `"BEGIN ISOLATION LEVEL READ COMMITTED"`,
       by: `"BEGIN"`,
-      tests: ["test/outbox/serializable.test.ts"]
+      tests: ["test/internal/outbox/store/connection.test.ts"]
     },
     {
       breaks: "outbox: a claim locks the gaps between rows",

@@ -5,6 +5,7 @@ const beginning = "test/internal/outbox/relay/beginning.test.ts"
 const renewing = "test/internal/outbox/relay/renewing.test.ts"
 const results = "test/internal/outbox/relay/results.test.ts"
 const shutdown = "test/internal/outbox/relay/shutdown.test.ts"
+const upkeep = "test/internal/outbox/relay/upkeep.test.ts"
 const workers = "test/internal/outbox/relay/workers.test.ts"
 
 export const relay: ReadonlyArray<Mutant> = [
@@ -265,6 +266,27 @@ export const relay: ReadonlyArray<Mutant> = [
       replace: "within(grace, Fiber.interrupt(rest))",
       by: "Fiber.interrupt(rest)",
       tests: [shutdown]
+    },
+    {
+      breaks: "relay: a part that dies stays dead",
+      symbol: "inDaemon",
+      replace: "Effect.forever(Effect.catchAllCause(loop, restart))",
+      by: "Effect.catchAllCause(loop, restart)",
+      tests: [upkeep]
+    },
+    {
+      breaks: "relay: a part that dies begins anew at once",
+      symbol: "restart",
+      replace: "Effect.sleep(restartAfter)",
+      by: "Effect.void",
+      tests: [upkeep]
+    },
+    {
+      breaks: "relay: a part dies in silence",
+      symbol: "restart",
+      replace: "report.partDied(cause)",
+      by: "Effect.asVoid(Effect.succeed(cause))",
+      tests: [upkeep]
     }
   ]),
   ...inFile("src/internal/outbox/relay/upkeep.ts", [
@@ -281,6 +303,41 @@ export const relay: ReadonlyArray<Mutant> = [
       replace: "pruned < batch ? Effect.void : prune",
       by: "pruned <= batch ? Effect.void : prune",
       tests: [results]
+    },
+    {
+      breaks: "relay: it warns each minute of rows that no relay can run",
+      symbol: "upkeep",
+      replace: "warnedAt.set(name, now)",
+      by: "",
+      tests: [upkeep]
+    },
+    {
+      breaks: "relay: it warns once only of rows that no relay can run",
+      symbol: "upkeep",
+      replace: "now - (warnedAt.get(name) ?? -Infinity) < silence",
+      by: "warnedAt.has(name)",
+      tests: [upkeep]
+    },
+    {
+      breaks: "relay: it warns of rows that no relay can run before the time of unroutableAfter",
+      symbol: "upkeep",
+      replace: "Duration.toMillis(unroutableAfter)",
+      by: "0 * Duration.toMillis(unroutableAfter)",
+      tests: [upkeep]
+    },
+    {
+      breaks: "relay: a warning of one lane silences those of the others",
+      symbol: "upkeep",
+      replace: "[lane.queue, lane.task, lane.version]",
+      by: "[lane.task]",
+      tests: [upkeep]
+    },
+    {
+      breaks: "relay: rows that are done and cannot be deleted end its upkeep in silence",
+      symbol: "upkeep.orReport",
+      replace: "report.statementFailed(what, cause)",
+      by: "what === \"\" ? report.statementFailed(what, cause) : Effect.void",
+      tests: [upkeep]
     }
   ])
 ]

@@ -192,6 +192,32 @@ onEachDatabase((database) => {
   )
 
   it.scoped(
+    "a relay looks once for rows that its own process has stored, and once for those of another one",
+    () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const other = yield* clientOf(database)
+        const events = yield* hearing(other)
+        const notify = yield* notifier(sql, table)
+        const notified = yield* listen(sql, table)
+        let looks = 0
+        yield* Effect.forkScoped(Effect.forever(Effect.tap(notified, () => Effect.sync(() => looks++))))
+        const looked = (count: number) => until(Effect.sync(() => looks >= count))
+        // It has listened.
+        yield* looked(1)
+        notify()
+        yield* looked(2)
+        yield* until(Effect.sync(() => events.length === 2))
+        yield* send(other, "another process")
+        yield* until(Effect.sync(() => events.length === 3))
+        yield* looked(3)
+        yield* Effect.repeatN(sql`SELECT 1`, 10)
+        expect(looks).toBe(3)
+      }).pipe(Effect.scoped, Effect.provide(outbox(database))),
+    onABusyMachine
+  )
+
+  it.scoped(
     "notifications wait until the last one is 5 ms ago, go out as one, and the last goes out at the end",
     () =>
       Effect.gen(function*() {

@@ -6,8 +6,11 @@ import { it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Logger, LogLevel, Queue, Schema, Scope, TestClock } from "effect"
 import { Airlock, Task } from "effect-airlock"
 import { intentOf } from "../../../src/internal/outbox/intentRow.js"
+import { outboxTable } from "../../../src/internal/outbox/operations/outboxTable.js"
+import { unroutable } from "../../../src/internal/outbox/operations/unroutable.js"
 import { startRelay } from "../../../src/internal/outbox/relay/relay.js"
 import { type RelayOptions, settingsOf } from "../../../src/internal/outbox/relay/settings.js"
+import type { RelayParts } from "../../../src/internal/outbox/relay/state.js"
 import type { Store } from "../../../src/internal/outbox/store/store.js"
 import { sqlite } from "../../support/databases.js"
 import { until } from "../../support/until.js"
@@ -24,15 +27,21 @@ export interface Ran {
 interface Setting extends RelayOptions {
   /** Changes the store of the relay. */
   readonly change?: (store: Store) => Store
+  /** Changes the other parts. */
+  readonly parts?: (parts: RelayParts) => Partial<RelayParts>
 }
 
 /** A relay, what it has run so far, and what it has logged. */
-export const relayWith = (handlers: Layer.Layer<never, never, Airlock.Airlock>, { change, ...options }: Setting = {}) =>
+export const relayWith = (
+  handlers: Layer.Layer<never, never, Airlock.Airlock>,
+  { change, parts, ...options }: Setting = {}
+) =>
   Effect.gen(function*() {
     const signals = yield* Queue.sliding<void>(1)
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
     const store = (change ?? ((store: Store) => store))(yield* Outbox)
+    const operations = yield* outboxTable(table)
     const logs: Array<string> = []
     const logger = Logger.make<unknown, void>(({ cause, logLevel, message }) => {
       if (LogLevel.greaterThanEqual(logLevel, LogLevel.Warning)) {
@@ -42,15 +51,19 @@ export const relayWith = (handlers: Layer.Layer<never, never, Airlock.Airlock>, 
     yield* Layer.buildWithScope(
       Layer.scopedDiscard(Effect.gen(function*() {
         const airlock = yield* Airlock.Airlock
-        yield* startRelay({
+        const ownParts: RelayParts = {
           store,
           acknowledge: store.acknowledge,
-          unroutable: () => Effect.succeed([]),
+          unroutable: (olderThanMillis) => unroutable(operations, { olderThanMillis }),
           handlers: airlock.handlers,
           decode: (row) => intentOf(row, airlock.handlers, options.codec),
           notified: Queue.take(signals),
           transaction: (self) => self
-        }, settingsOf({ name: "r", drainTimeout: 0, ...options }))
+        }
+        yield* startRelay(
+          { ...ownParts, ...parts?.(ownParts) },
+          settingsOf({ name: "r", drainTimeout: 0, ...options })
+        )
       })).pipe(
         Layer.provide(handlers),
         Layer.provide(Airlock.layer()),

@@ -46,9 +46,11 @@ export const upkeep = (state: RelayState): Effect.Effect<never> => {
     state.hasUnknownRows = true
     state.claiming.wake()
   })
-  const round = Effect.catchAllCause(
-    Effect.zipRight(prune, warn),
-    (cause) => report.statementFailed("delete the rows that are done, or look for rows that no relay can run", cause)
+  const orReport = (self: Effect.Effect<void, SqlError>, what: string) =>
+    Effect.catchAllCause(self, (cause) => report.statementFailed(what, cause))
+  const round = Effect.zipRight(
+    orReport(prune, "delete the rows that are done"),
+    orReport(warn, "look for rows that no relay can run")
   )
   return Effect.forever(Effect.zipRight(round, Effect.delay(giveBackUnknown, interval)))
 }

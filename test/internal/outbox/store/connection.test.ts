@@ -10,7 +10,7 @@ import { ownConnection } from "../../../../src/internal/outbox/store/ownConnecti
 import { sendTo } from "../../../../src/internal/outbox/store/sending.js"
 import { type ClientOptions, onEachDatabase, onEachServer } from "../../../support/databases.js"
 import { proxyTo } from "../../../support/proxy.js"
-import { column, held, idOf, Outbox, outbox, ready, row, table } from "../testStore.js"
+import { claimed, column, held, idOf, Outbox, outbox, ready, row, table } from "../testStore.js"
 
 const onABusyMachine = 30_000
 
@@ -216,7 +216,10 @@ onEachServer((database, server) => {
               yield* store.insert([row(1), row(2)], held())
               yield* own.run(store.release([idOf(1)]))
               yield* store.discard([idOf(2)])
-              yield* store.expire
+              yield* store.insert([row(3, { orderingKey: "a" })], ready)
+              expect(yield* claimed()).toEqual([1, 3])
+              yield* store.insert([row(4)], { ...held(), heldMillis: -1 })
+              expect(yield* store.expire).toMatchObject({ released: 1 })
               return yield* sql<{ isolation: string }>`SELECT DISTINCT isolation FROM seen`
             }).pipe(Effect.scoped),
             outbox(database)
