@@ -86,7 +86,7 @@ export const outbox: ReadonlyArray<Mutant> = [
       symbol: "makeExecutor.transactional",
       replace: "awaited || held.some(isOrdered)",
       by: "held.some(isOrdered)",
-      tests: ["test/outbox/suite.test.ts"]
+      tests: ["test/internal/outbox/notifier.test.ts"]
     },
     {
       breaks: "outbox: relays are not notified of rows that a flush inserts",

@@ -171,6 +171,37 @@ onEachDatabase((database) => {
       ))
     }).pipe(Effect.scoped, Effect.provide(outbox(database))))
 
+  it.live("the other intents of a scope are stored when its rows are released", () =>
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const events: Array<string> = []
+      const turns = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 20)
+      const executor = yield* makeExecutor({
+        table,
+        store: {
+          ...store,
+          insert: (rows, options) => {
+            events.push(`inserts ${options.state}`)
+            return store.insert(rows, options)
+          },
+          release: (ids) => Effect.tap(Effect.zipRight(turns, store.release(ids)), () => events.push("has released"))
+        },
+        client: yield* SqlClient.SqlClient,
+        heldTimeout: Duration.minutes(1),
+        onExpiry: "release",
+        codec: undefined,
+        notify: () => {}
+      })
+      yield* Airlock.scoped(
+        Effect.zipRight(SqlTransaction.transaction(Airlock.enqueue(Note, { n: 1 })), Airlock.enqueue(Note, { n: 2 }))
+      ).pipe(Effect.provide(
+        SqlTransaction.layer.pipe(Layer.provideMerge(Airlock.layer({
+          executor: { ...Executor.make({ name: "test", durable: true, dispatch: executor.dispatch }), ...executor }
+        })))
+      ))
+      expect(events).toEqual(["inserts held", "has released", "inserts ready"])
+    }).pipe(Effect.scoped, Effect.provide(outbox(database))))
+
   it.live(
     "a writer notifies the relays of other clients after a transaction, a request and a scope",
     () =>
