@@ -182,8 +182,16 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: a schedule that dies ends the retries",
       symbol: "delayAfter",
-      replace: "Effect.zipRight(Effect.asSome(backoff(attempt)))",
-      by: "Effect.zipRight(Effect.succeedNone)",
+      replace:
+        `Effect.zipRight(Effect.logWarning("The retry schedule of a task died or did not end. Its intent is retried with the default delay.", timeout ?? exit?.cause), Effect.asSome(backoff(attempt)))`,
+      by: "Effect.succeedNone",
+      tests: ["test/internal/outbox/retry.test.ts"]
+    },
+    {
+      breaks: "outbox: a schedule that does not end holds all results up",
+      symbol: "scheduleLimit",
+      replace: "Duration.seconds(1)",
+      by: "Duration.infinity",
       tests: ["test/internal/outbox/retry.test.ts"]
     },
     {
@@ -415,6 +423,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/notifier.test.ts"]
     },
     {
+      breaks: "outbox: a notification has no time limit",
+      symbol: "sendTo.statement",
+      replace: `limitedOn(connection, connection.executeUnprepared(notification, [channel, sender], undefined))`,
+      by: `connection.executeUnprepared(notification, [channel, sender], undefined)`,
+      tests: ["test/internal/outbox/store/connection.test.ts"]
+    },
+    {
       breaks: "outbox: the last notification is lost when its process ends",
       symbol: "sendTo",
       replace: "sending.sendPending",
@@ -623,18 +638,32 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/store/sessions.test.ts"]
     },
     {
+      breaks: "outbox: relays that name a table with its schema and without decide about its keys at the same time",
+      symbol: "makeKeyed",
+      replace: { text: "CAST(CAST(CAST(CAST(:table AS TEXT) AS REGCLASS) AS OID) AS BIGINT)" },
+      by: "HASHTEXT(:table)",
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
+    },
+    {
       breaks: "outbox: a claim of rows with a key decides without the mutex",
       symbol: "makeKeyed.withMutex",
-      replace: "Effect.zipRight(lock({ table: tables.name }), self)",
+      replace: "Effect.zipRight(lock({ table: outbox }), self)",
       by: "self",
       tests: ["test/internal/outbox/store/concurrency.test.ts"]
     },
     {
       breaks: "outbox: a row overtakes a claimed row with its ordering key",
       symbol: "conditions.claimed",
-      replace: `ordering("claimed", "o.id <> r.id")`,
-      by: `ordering("done", "o.id <> r.id")`,
+      replace: { text: "o.state = 'claimed'" },
+      by: "o.state = 'done'",
       tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim reads all rows that wait behind the first row of a key",
+      symbol: "conditions.isAnyBefore",
+      replace: { text: "ORDER BY o.ready_at, o.id LIMIT 1" },
+      by: "AND (o.ready_at, o.id) < (r.ready_at, r.id) LIMIT 1",
+      tests: ["test/internal/outbox/store/plans.test.ts"]
     },
     {
       breaks: "outbox: a row overtakes a row with its key that waits for its next attempt",
@@ -693,6 +722,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: "rounds === 0",
       by: "rounds > 0",
       tests: ["test/internal/outbox/store/keyed.test.ts"]
+    },
+    {
+      breaks: "outbox: a claim forgets what it has claimed when its second transaction is retried",
+      symbol: "makeClaim.round",
+      replace: "retryOutsideTransaction(keyed.claim(options, found.keyed))",
+      by: "keyed.claim(options, found.keyed)",
+      tests: ["test/internal/outbox/store/keyed.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/store/session.ts", [
@@ -709,6 +745,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       replace: `Number(row["attempt"]) + 1`,
       by: `Number(row["attempt"])`,
       tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: a reaper changes a result that it has waited for",
+      symbol: "makeSessions.burn",
+      replace: `"r.state = 'claimed' AND r.lease = :lease"`,
+      by: `"r.state IS NOT NULL OR r.lease = :lease"`,
+      tests: ["test/internal/outbox/store/concurrency.test.ts"]
     },
     {
       breaks: "outbox: a reaped row loses its lease before another relay has claimed it",
@@ -767,6 +810,13 @@ export const outbox: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/store/schema.ts", [
+    {
+      breaks: "outbox: a relay claims nothing more after 2^31 claims",
+      symbol: "postgres",
+      replace: { text: "claim_number BIGINT" },
+      by: "claim_number INTEGER",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
     {
       breaks: "outbox: a relay of version 1 claims rows of version 2 (PostgreSQL, SQLite)",
       symbol: "waitsForItsTime",

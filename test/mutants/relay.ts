@@ -48,6 +48,13 @@ export const relay: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/relay/state.ts", [
     {
+      breaks: "relay: rows that are being given back count as begun",
+      symbol: "RelayState.begun",
+      replace: "...this.givenBack",
+      by: "",
+      tests: ["test/internal/outbox/relay/beginning.test.ts"]
+    },
+    {
       breaks: "relay: rows of a lost session wait for the new one",
       symbol: "RelayState.giveBack",
       replace: "run.session === this.session",
@@ -87,6 +94,13 @@ export const relay: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/relay/session.ts", [
     {
+      breaks: "relay: a queue without slots counts as served",
+      symbol: "Session.constructor",
+      replace: "limit > 0",
+      by: "true",
+      tests: ["test/internal/outbox/relay/settings.test.ts"]
+    },
+    {
       breaks: "relay: rows of a newer version are claimed",
       symbol: "isRunnable",
       replace: "version <= newest",
@@ -96,11 +110,34 @@ export const relay: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/relay/claiming.ts", [
     {
+      breaks: "relay: a row that is due before the next poll waits for the poll",
+      symbol: "Claiming.lookNow",
+      replace: "this.state.lookWithin(found.dueInMillis)",
+      by: "",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    },
+    {
       breaks: "relay: it looks for expired sessions before its own is renewed",
       symbol: "Claiming.round",
       replace: "this.isAlive && this.state.now() >= this.state.lookAt",
       by: "this.state.now() >= this.state.lookAt",
       tests: [workers]
+    },
+    {
+      breaks: "relay: it claims as many rows of each task as a batched one takes",
+      symbol: "Claiming.claimAll",
+      replace: "this.wanted(pool, task, isFast)",
+      by: "Math.max(...this.lanes.map(({ task }) => this.wanted(pool, task, isFast)))",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    }
+  ]),
+  ...inFile("src/internal/outbox/relay/pools.ts", [
+    {
+      breaks: "relay: the first queue takes all slots from the others",
+      symbol: "Pools.next",
+      replace: "(pool.load - next.load || pool.turn - next.turn) < 0",
+      by: "false",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
     }
   ]),
   ...inFile("src/internal/outbox/relay/workers.ts", [
@@ -124,6 +161,13 @@ export const relay: ReadonlyArray<Mutant> = [
       replace: "this.state.runs.clear()",
       by: "",
       tests: [shutdown]
+    },
+    {
+      breaks: "relay: the metric does not count what a transactional handler has acknowledged",
+      symbol: "Workers.transact",
+      replace: "report.acknowledged(run.rows.length)",
+      by: "Effect.void",
+      tests: ["test/outbox/transactional.test.ts"]
     },
     {
       breaks: "relay: a transactional handler commits although another relay has its row",
@@ -166,10 +210,45 @@ export const relay: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/outbox/relay/results.ts", [
     {
+      breaks: "relay: a retry waits for the next poll",
+      symbol: "Results.storeFailures",
+      replace: "this.state.lookWithin(failure.next.delayMillis)",
+      by: "",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    },
+    {
       breaks: "relay: a result is given up when its statement fails",
       symbol: "Results.whileOwn",
       replace: "session.isAlive(this.state.now())",
       by: "session.isAlive(Infinity)",
+      tests: [results]
+    },
+    {
+      breaks: "relay: a row that has used its attempts loses the error of the last one",
+      symbol: "Results.judge",
+      replace: "verdict.counts ? error : null",
+      by: "error",
+      tests: [results]
+    },
+    {
+      breaks: "relay: a statement stores any number of failures",
+      symbol: "maxFailures",
+      replace: "50",
+      by: "5_000",
+      tests: [results]
+    },
+    {
+      breaks: "relay: results that the database refuses are retried in silence",
+      symbol: "Results.whileOwn",
+      replace: "++failures % perWarning === 0",
+      by: "++failures < 0",
+      tests: [results]
+    },
+    {
+      breaks: "relay: a row whose result was given up stays claimed for ever",
+      symbol: "Results.whileOwn",
+      replace: "this.state.hasUnknownRows = true",
+      by: "",
       tests: [results]
     },
     {
@@ -211,6 +290,13 @@ export const relay: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/relay/upkeep.ts", [
+    {
+      breaks: "relay: rows that its session has without its knowledge stay claimed",
+      symbol: "upkeep",
+      replace: "state.hasUnknownRows = true",
+      by: "",
+      tests: ["test/internal/outbox/relay/claiming.test.ts"]
+    },
     {
       breaks: "relay: one batch of old rows is deleted in a minute",
       symbol: "upkeep",

@@ -3,8 +3,8 @@
  */
 import { SqlClient } from "@effect/sql"
 import { expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Schedule, Schema, Scope } from "effect"
-import { Airlock, Task } from "effect-airlock"
+import { Context, Effect, Exit, Layer, Logger, Metric, Schedule, Schema, Scope } from "effect"
+import { Airlock, AirlockMetrics, Task } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { makeStore } from "../../src/internal/outbox/store/store.js"
@@ -105,9 +105,11 @@ onEachDatabase((database) => {
   test(
     "a transactional handler's writes and intents commit with the acknowledgement",
     Effect.gen(function*() {
+      const { count } = yield* Metric.value(AirlockMetrics.acknowledged)
       const { attempts, followed } = yield* paying(() => Effect.void)
       yield* until(Effect.map(isEmpty, (isEmpty) => isEmpty && followed.length > 0))
       expect([attempts, yield* payments, followed]).toEqual([[1], [1], [1]])
+      yield* until(Effect.map(Metric.value(AirlockMetrics.acknowledged), (now) => now.count === count + 2))
     })
   )
 

@@ -6,17 +6,22 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
 import type { DispatchReason } from "../../AirlockError.js"
+import { runWithDeadline } from "../support/deadline.js"
 
 type TaskSchedule = Schedule.Schedule<unknown, DispatchReason>
 
 /** The longest delay: the columns of an outbox take no infinite time. */
 const maxDelay = Duration.toMillis("36500 days")
+
+/** The time limit of a schedule, which may run Effects: no other result of the relay is stored meanwhile. */
+const scheduleLimit = Duration.seconds(1)
 
 const firstDelay = 1_000
 const lastDelay = 3_600_000
@@ -40,7 +45,7 @@ export const backoff = (attempt: number): Effect.Effect<Duration.Duration> =>
  * The attempts of an intent can run in different processes, so the schedule has no state between them. It is run anew for n
  * steps, each with this error. Between two steps their delay has passed, and the last step is now.
  *
- * A schedule that dies is a mistake in the application, and no reason to give up the intent: the default applies.
+ * A schedule that dies, or does not end, is a mistake in the application, and no reason to give up the intent: the default applies.
  *
  * @internal
  */
@@ -52,12 +57,20 @@ export const delayAfter = (
   schedule === undefined
     ? Effect.asSome(backoff(attempt))
     : Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Effect.catchAllCause(
-        Effect.suspend(() => replay(schedule, attempt, error, now)),
-        (cause) =>
-          Effect.logWarning("The retry schedule of a task died. Its intent is retried with the default delay.", cause)
-            .pipe(
-              Effect.zipRight(Effect.asSome(backoff(attempt)))
+      Effect.flatMap(
+        runWithDeadline(Effect.interruptible(Effect.suspend(() => replay(schedule, attempt, error, now))), {
+          what: "The retry schedule of a task",
+          limit: scheduleLimit
+        }),
+        ({ exit, timeout }) =>
+          exit !== undefined && Exit.isSuccess(exit)
+            ? exit
+            : Effect.zipRight(
+              Effect.logWarning(
+                "The retry schedule of a task died or did not end. Its intent is retried with the default delay.",
+                timeout ?? exit?.cause
+              ),
+              Effect.asSome(backoff(attempt))
             )
       ))
 

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import type { Transactional } from "../contract/executor.js"
 import { runWithDeadline } from "../support/deadline.js"
 import type { AnyFiber } from "../support/effectInternals.js"
+import { flatMapExit } from "../support/flatMapExit.js"
 import { groupBy } from "../support/groupBy.js"
 import { outsideScopes } from "./currentScope.js"
 import { discardByFate } from "./disposition.js"
@@ -118,9 +119,9 @@ export const releaseRows = (
   forEachOutbox(
     inserted(intents),
     (outbox, intents) =>
-      Effect.suspend(() => {
-        const released = outbox.release(intents, options)
-        return released === undefined ? Effect.void : runOutbox(scope, "release", released)
+      flatMapExit(Effect.sync(() => outbox.release(intents, options)), (released) => {
+        const rest = Exit.isSuccess(released) ? released.value : released
+        return rest === undefined ? Effect.void : runOutbox(scope, "release", rest)
       })
   )
 

@@ -2,9 +2,10 @@
  * The delay after a failed attempt, of which nothing is kept between attempts but their number.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Array as Arr, Duration, Effect, Option, Random, Schedule, TestClock } from "effect"
+import { Array as Arr, Duration, Effect, Exit, Option, Random, Schedule, TestClock } from "effect"
 import { AirlockError } from "effect-airlock"
 import { delayAfter, toDelayMillis } from "../../../src/internal/outbox/retry.js"
+import { letOthersRun } from "../../support/letOthersRun.js"
 import { recordWarnings, warnings } from "../../support/warnings.js"
 
 const failed = new AirlockError.DispatchError({ task: "Mail", cause: "busy" })
@@ -119,5 +120,21 @@ describe("a task's schedule", () => {
       expect(yield* delays(throwing, [2]).pipe(random(1))).toEqual([2])
       expect(yield* warnings).toHaveLength(3)
       expect((yield* warnings)[0]).toContain("The retry schedule of a task died")
+    }).pipe(Effect.provide(recordWarnings)))
+
+  it.effect("that does not end is replaced by the default delay, also where nothing can interrupt it", () =>
+    Effect.gen(function*() {
+      const endless = [Effect.never, Effect.uninterruptible(Effect.never)]
+        .map((never) => Schedule.mapEffect(Schedule.forever, () => never))
+      const delayed = yield* Effect.fork(
+        Effect.uninterruptible(Effect.forEach(endless, (schedule) => delays(schedule, [1]))).pipe(random(1))
+      )
+      yield* Effect.yieldNow()
+      for (let second = 0; second < 3; second++) {
+        yield* TestClock.adjust("1 second")
+        yield* letOthersRun
+      }
+      expect(delayed.unsafePoll()).toEqual(Exit.succeed([[1], [1]]))
+      expect(yield* warnings).toHaveLength(2)
     }).pipe(Effect.provide(recordWarnings)))
 })

@@ -5,6 +5,7 @@ import { SqlClient } from "@effect/sql"
 import { Context, Effect, Layer } from "effect"
 import { migrate } from "../../../src/internal/outbox/store/migration.js"
 import { defaultQueue, type NewRow } from "../../../src/internal/outbox/store/row.js"
+import type { RelaySession } from "../../../src/internal/outbox/store/session.js"
 import type { Failure } from "../../../src/internal/outbox/store/settle.js"
 import { makeStore, type Store } from "../../../src/internal/outbox/store/store.js"
 import { tableNames } from "../../../src/internal/outbox/store/tables.js"
@@ -18,8 +19,10 @@ export class Outbox extends Context.Tag("test/Outbox")<Outbox, Store>() {}
 export const session = "0a000000-0000-4000-8000-000000000001"
 export const otherSession = "0a000000-0000-4000-8000-000000000002"
 
+export const sessionOf = (id: string): RelaySession => ({ id, name: id, tasks: [["Note", 1]], queues: null })
+
 export const register = (id: string, leaseMillis = 600_000) =>
-  Effect.flatMap(Outbox, (store) => store.register({ id, name: id, tasks: [["Note", 1]], queues: null }, leaseMillis))
+  Effect.flatMap(Outbox, (store) => store.register(sessionOf(id), leaseMillis))
 
 export const outbox = (database: Database, options?: ClientOptions) =>
   Layer.effect(

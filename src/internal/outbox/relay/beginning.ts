@@ -76,18 +76,17 @@ export class Beginning {
     const now = this.state.now()
     const wave: Array<Run> = []
     const slow: Array<Effect.Effect<void>> = []
-    for (const pool of this.state.mayBegin(session, now) ? pools.all : []) {
-      while (pool.waiting > 0 && pools.free(pool) > 0) {
-        const rows = pool.takeRun((task) => handlers.maxBatch(task), now)
-        const run = new Run(session, pool, handlers.task(rows[0]!.task)?.retry?.timeout ?? settings.timeout)
-        const decoding = rows.flatMap((row) => this.decode(run, row))
-        slow.push(...decoding)
-        if (hasRows(run) || decoding.length > 0) {
-          wave.push(run)
-        } else {
-          // None of its rows can be run. The slot is free for the next one.
-          run.freeSlot(rows.length)
-        }
+    const mayBegin = this.state.mayBegin(session, now)
+    for (let pool = mayBegin ? pools.next() : undefined; pool !== undefined; pool = pools.next()) {
+      const rows = pool.takeRun((task) => handlers.maxBatch(task), now)
+      const run = new Run(session, pool, handlers.task(rows[0]!.task)?.retry?.timeout ?? settings.timeout)
+      const decoding = rows.flatMap((row) => this.decode(run, row))
+      slow.push(...decoding)
+      if (hasRows(run) || decoding.length > 0) {
+        wave.push(run)
+      } else {
+        // None of its rows can be run. The slot is free for the next one.
+        run.freeSlot(rows.length)
       }
     }
     return {

@@ -8,6 +8,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { ClaimOptions } from "../store/claim.js"
 import type { Lane } from "../store/row.js"
 import type { Pool } from "./pools.js"
 import * as report from "./report.js"
@@ -30,8 +31,6 @@ export class Claiming {
   private claimedAt = -Infinity
   /** The number of the last claim. */
   private claims = 0
-  /** Whether the relay may have claimed rows of which it does not know, because the answer to a statement was lost. */
-  private hasLostAnswer = false
 
   constructor(private readonly state: RelayState, private readonly results: Results) {}
 
@@ -68,20 +67,29 @@ export class Claiming {
     const before = this.state.now() - patienceMillis
     const stale = pools.all.flatMap((pool) => pool.takeStale(before))
     stale.forEach((row) => rows.delete(row))
-    if (!this.hasLostAnswer && stale.length === 0) {
+    this.state.givenBack = [...this.state.givenBack, ...stale]
+    if (!this.state.hasUnknownRows && stale.length === 0) {
       return Effect.void
     }
-    const unclaim = this.hasLostAnswer
+    const unclaim = this.state.hasUnknownRows
       ? store.unclaimOthers(session.id, rows.ids)
-      : store.unclaim(session.id, stale.map(({ id }) => id))
-    this.hasLostAnswer = true
-    return Effect.map(unclaim, () => {
-      this.hasLostAnswer = false
+      : Effect.asVoid(store.unclaim(session.id, stale.map(({ id }) => id)))
+    this.state.hasUnknownRows = false
+    return Effect.map(this.orUnknownRows(unclaim), () => {
+      this.state.givenBack = []
     })
   })
 
+  /** If the statement fails, its answer may have been lost. */
+  private orUnknownRows<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.onError(statement, () =>
+      Effect.sync(() => {
+        this.state.hasUnknownRows = true
+      }))
+  }
+
   private readonly lookNow: Effect.Effect<void, SqlError> = Effect.gen(this, function*() {
-    const { parts: { store }, session, settings, tasks } = this.state
+    const { parts: { store }, settings, tasks } = this.state
     this.state.lookAt = this.state.now() + Duration.toMillis(settings.pollInterval)
     let found = yield* store.look
     if (found.isDue) {
@@ -89,7 +97,10 @@ export class Claiming {
       yield* Effect.flatMap(store.reap, report.reaped)
       found = yield* store.look
     }
-    session.tasks = tasks
+    // A row that is due now is one that `expire` could not change.
+    if (found.dueInMillis !== undefined && found.dueInMillis > 0) {
+      this.state.lookWithin(found.dueInMillis)
+    }
     this.lanes = found.lanes.filter((lane) => !found.paused.includes(lane.queue) && isRunnable(tasks, lane))
   })
 
@@ -103,8 +114,10 @@ export class Claiming {
     const isFast = this.state.now() - this.claimedAt < fastMillis
     this.claimedAt = this.state.now()
     for (const pool of pools.all) {
-      const lanes = this.lanes.filter(({ queue }) => pools.of(queue) === pool)
-      const wanted = lanes.length === 0 ? 0 : this.wanted(pool, lanes, isFast)
+      const lanes = this.lanes
+        .filter(({ queue }) => pools.of(queue) === pool)
+        .map(({ queue, task, version }) => ({ queue, task, version, limit: this.wanted(pool, task, isFast) }))
+      const wanted = Math.max(0, ...lanes.map(({ limit }) => limit))
       if (wanted > 0) {
         pool.claims(isFast)
         found = (yield* this.claim(pool, lanes, wanted)) > 0 || found === true
@@ -113,27 +126,24 @@ export class Claiming {
     return found
   })
 
-  private wanted(pool: Pool, lanes: ReadonlyArray<Lane>, isFast: boolean): number {
+  private wanted(pool: Pool, task: string, isFast: boolean): number {
     const { parts, pools, rows, settings } = this.state
     if (this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes) {
       return 0
     }
-    const rowsPerRun = Math.max(...lanes.map(({ task }) => parts.handlers.maxBatch(task)))
-    return pools.wanted(pool, rowsPerRun, isFast)
+    return pools.wanted(pool, parts.handlers.maxBatch(task), isFast)
   }
 
-  private claim(pool: Pool, lanes: ReadonlyArray<Lane>, limit: number): Effect.Effect<number, SqlError> {
+  private claim(pool: Pool, lanes: ClaimOptions["lanes"], limit: number): Effect.Effect<number, SqlError> {
     const { parts: { store }, rows: held, session, settings } = this.state
-    this.hasLostAnswer = true
     const claim = store.claim({
       lease: session.id,
       claimNumber: ++this.claims,
-      lanes: lanes.map((lane) => ({ ...lane, limit })),
+      lanes,
       limit,
       maxBytes: settings.maxBytes - held.bytes
     })
-    return Effect.map(claim, (rows) => {
-      this.hasLostAnswer = false
+    return Effect.map(this.orUnknownRows(claim), (rows) => {
       // If the session was lost meanwhile, so were the rows.
       if (session === this.state.session) {
         pool.add(rows, this.state.now())

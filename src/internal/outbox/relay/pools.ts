@@ -11,6 +11,8 @@ import { anyQueue, type RelaySettings } from "./settings.js"
 export class Pool {
   /** How many handlers run, or begin now. */
   running = 0
+  /** When its last row began, as a number of turns. */
+  turn = 0
   /** How many rows have been run since the last claim, and between the two claims before. */
   private ended = 0
   private pace = 0
@@ -24,6 +26,11 @@ export class Pool {
 
   get waiting(): number {
     return this.rows.length - this.first
+  }
+
+  /** Which part of its slots is in use. */
+  get load(): number {
+    return this.running / this.limit
   }
 
   get waitingRows(): ReadonlyArray<ClaimedRow> {
@@ -92,6 +99,7 @@ export class Pool {
 export class Pools {
   readonly all: ReadonlyArray<Pool>
   private readonly byQueue: ReadonlyMap<string, Pool>
+  private turns = 0
 
   constructor(private readonly settings: Pick<RelaySettings, "queues" | "concurrency" | "batchSize">) {
     this.byQueue = new Map([...settings.queues].map(([queue, limit]) => [queue, new Pool(limit)]))
@@ -110,13 +118,33 @@ export class Pools {
   }
 
   /**
+   * The pool whose first row begins next: the one that uses the least of its limit, and of those the one whose turn was longest
+   * ago. So no queue takes all slots from another. `undefined` if no row waits that has a slot.
+   */
+  next(): Pool | undefined {
+    const next = this.all.reduce<Pool | undefined>(
+      (next, pool) =>
+        pool.waiting > 0 && this.free(pool) > 0 &&
+          (next === undefined || (pool.load - next.load || pool.turn - next.turn) < 0)
+          ? pool
+          : next,
+      undefined
+    )
+    if (next !== undefined) {
+      next.turn = ++this.turns
+    }
+    return next
+  }
+
+  /**
    * How many rows of a pool to claim: as many as the free slots take, and some ahead if handlers end fast. While enough rows wait,
    * none, so that there are few claims.
    */
   wanted(pool: Pool, rowsPerRun: number, isFast: boolean): number {
+    const { batchSize } = this.settings
     const ahead = isFast ? pool.ahead : 0
     return pool.waiting > ahead / 2
       ? 0
-      : Math.min(this.settings.batchSize, this.free(pool) * rowsPerRun + ahead - pool.waiting)
+      : Math.min(batchSize, this.free(pool) * Math.min(rowsPerRun, batchSize) + ahead - pool.waiting)
   }
 }

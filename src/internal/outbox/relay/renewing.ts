@@ -49,12 +49,13 @@ export class Renewing {
   })
 
   private readonly renew: Effect.Effect<void, SqlError> = Effect.suspend(() => {
-    const { parts, session } = this.state
+    const { parts, session, tasks } = this.state
     if (!session.isRegistered) {
       return this.register
     }
     const sentAt = this.state.now()
-    return Effect.flatMap(parts.store.heartbeat(session.id, session.leaseMillis), (isAlive) => {
+    session.tasks = tasks
+    return Effect.flatMap(parts.store.heartbeat(session, session.leaseMillis), (isAlive) => {
       if (!isAlive) {
         return this.replace(session)
       }

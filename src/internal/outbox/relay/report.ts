@@ -93,12 +93,23 @@ export const resultsNotStored = (ids: ReadonlyArray<string>, cause: Cause.Cause<
   )
 
 /** @internal */
-export const rowsLost = (ids: ReadonlyArray<string>): Effect.Effect<void> =>
+export const rowsLost = (
+  ids: ReadonlyArray<string>,
+  { hasFailed }: {
+    /** Whether the same statement has failed before: then it may have been its answer that was lost. */
+    readonly hasFailed: boolean
+  }
+): Effect.Effect<void> =>
   ids.length === 0 ? Effect.void : Effect.annotateLogs(
-    Effect.logWarning(
-      `${ids.length} intent(s) that the relay ran were no longer its own: its lease had ended, and another relay claimed them, ` +
-        "or they were cancelled. What they did may be done twice."
-    ),
+    hasFailed
+      ? Effect.logWarning(
+        `The relay does not know what became of ${ids.length} intent(s) that it ran: an earlier attempt to store their results ` +
+          "failed, and now their rows are gone or claimed by another relay."
+      )
+      : Effect.logWarning(
+        `${ids.length} intent(s) that the relay ran were no longer its own: its lease had ended, and another relay claimed them, ` +
+          "or they were cancelled. What they did may be done twice."
+      ),
     { "airlock.intents": ids.slice(0, maxNamed) }
   )
 

@@ -8,6 +8,7 @@
  * @internal
  */
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -27,6 +28,15 @@ interface Succeeded {
   readonly session: Session
   readonly row: ClaimedRow
 }
+
+/**
+ * The maximum number of failures that one statement stores. Each can have 26 KiB of errors, and MySQL refuses a statement that is
+ * larger than `max_allowed_packet`.
+ */
+const maxFailures = 50
+
+/** How often a statement fails between two warnings: it is about 10 seconds until the first one. */
+const perWarning = 10
 
 /** @internal */
 export class Results {
@@ -72,7 +82,7 @@ export class Results {
     return Effect.ensuring(
       Effect.zipRight(
         Effect.forEach(bySession(succeeded), ([session, some]) => this.acknowledge(session, some), { discard: true }),
-        Effect.forEach(bySession(failed), ([session, some]) => this.storeFailures(session, some), { discard: true })
+        Effect.forEach(bySession(failed), ([session, some]) => this.storeInParts(session, some), { discard: true })
       ),
       Effect.sync(() => {
         this.unstored -= succeeded.length + failed.length
@@ -98,20 +108,27 @@ export class Results {
     const { parts: { store }, settings: { keepDone } } = this.state
     const ids = succeeded.map(({ row }) => row.id)
     return Effect.flatMap(
-      this.whileOwn(session, ids, store.acknowledge(session.id, ids, { keepDone: keepDone !== undefined })),
+      this.whileOwn(session, succeeded, store.acknowledge(session.id, ids, { keepDone: keepDone !== undefined })),
       (changed) => report.acknowledged(changed.length)
     )
   }
 
+  private storeInParts(session: Session, failed: ReadonlyArray<Failed>): Effect.Effect<void> {
+    return Effect.forEach(Arr.chunksOf(failed, maxFailures), (some) => this.storeFailures(session, some), {
+      discard: true
+    })
+  }
+
   private storeFailures(session: Session, failed: ReadonlyArray<Failed>): Effect.Effect<void> {
-    const ids = failed.map(({ row }) => row.id)
     return Effect.flatMap(Effect.forEach(failed, (each) => this.judge(each)), (judged) =>
       Effect.zipRight(
-        this.whileOwn(session, ids, this.state.parts.store.fail(session.id, judged.map(({ failure }) => failure))),
-        Effect.forEach(judged, ({ failed, failure, verdict }) =>
-          report.attemptFailed(failed.row, failure.attempt, verdict), {
-          discard: true
-        })
+        this.whileOwn(session, failed, this.state.parts.store.fail(session.id, judged.map(({ failure }) => failure))),
+        Effect.forEach(judged, ({ failed, failure, verdict }) => {
+          if (failure.next._tag === "Retry") {
+            this.state.lookWithin(failure.next.delayMillis)
+          }
+          return report.attemptFailed(failed.row, failure.attempt, verdict)
+        }, { discard: true })
       ))
   }
 
@@ -129,7 +146,12 @@ export class Results {
         const history = error === null || !verdict.counts
           ? null
           : addAttempt(row.history, { attempt, at, error: printHeadline(errorsOf(cause)[0]), relay: settings.name })
-        return { failed, verdict, failure: { id: row.id, attempt, error, history, next } }
+        // Without an attempt of its own, the row keeps the error of the last one.
+        return {
+          failed,
+          verdict,
+          failure: { id: row.id, attempt, error: verdict.counts ? error : null, history, next }
+        }
       }
     )
   }
@@ -140,19 +162,29 @@ export class Results {
    */
   private whileOwn(
     session: Session,
-    ids: ReadonlyArray<string>,
+    results: ReadonlyArray<{ readonly row: ClaimedRow }>,
     statement: Effect.Effect<ReadonlyArray<string>, SqlError>
   ): Effect.Effect<ReadonlyArray<string>> {
+    const ids = results.map(({ row }) => row.id)
+    let failures = 0
     return statement.pipe(
+      Effect.tapErrorCause((cause) =>
+        ++failures % perWarning === 0 ? report.statementFailed("store the results of handlers", cause) : Effect.void
+      ),
       Effect.retry({ schedule: retries, while: () => session.isAlive(this.state.now()) }),
       Effect.matchCauseEffect({
-        onFailure: (cause) => Effect.as(report.resultsNotStored(ids, cause), []),
+        onFailure: (cause) => {
+          // If no other relay takes the rows over, and the session is renewed later, they are given back.
+          results.forEach(({ row }) => this.state.rows.delete(row))
+          this.state.hasUnknownRows = true
+          return Effect.as(report.resultsNotStored(ids, cause), [])
+        },
         onSuccess: (changed) => {
           if (changed.length === ids.length) {
             return Effect.succeed(changed)
           }
           const stored = new Set(changed)
-          return Effect.as(report.rowsLost(ids.filter((id) => !stored.has(id))), changed)
+          return Effect.as(report.rowsLost(ids.filter((id) => !stored.has(id)), { hasFailed: failures > 0 }), changed)
         }
       })
     )

@@ -24,7 +24,8 @@ export class Session implements RelaySession {
 
   constructor(private readonly settings: Pick<RelaySettings, "name" | "queues" | "lease">) {
     this.name = settings.name
-    this.queues = settings.queues.has(anyQueue) ? null : [...settings.queues.keys()]
+    const served = [...settings.queues].flatMap(([queue, limit]) => limit > 0 ? [queue] : [])
+    this.queues = served.includes(anyQueue) ? null : served
   }
 
   get leaseMillis(): number {

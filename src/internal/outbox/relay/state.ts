@@ -49,6 +49,10 @@ export class RelayState {
   /** The runs whose handlers have begun and not ended. */
   readonly runs = new Set<Run>()
   isStopping = false
+  /** Rows that were claimed and are given back, until the database has stored that. */
+  givenBack: ReadonlyArray<ClaimedRow> = []
+  /** Whether its session may have rows in the database of which the relay does not know. */
+  hasUnknownRows = false
   /** When the next look for rows is due. */
   lookAt = 0
 
@@ -74,12 +78,21 @@ export class RelayState {
     this.claiming.wake()
   }
 
+  /** The time until a row is due: lets the relay look for rows then, if the next poll is not sooner. */
+  lookWithin(millis: number): void {
+    const at = this.now() + millis + 1
+    if (at < this.lookAt) {
+      this.lookAt = at
+      this.claiming.wake()
+    }
+  }
+
   /**
    * What has begun: all rows that the relay holds, except those that wait. In the fewest words: either all claims that have no
    * waiting row, and the other rows that have begun, or all claims up to the last one of these, without the waiting rows.
    */
   get begun(): Begun {
-    const waiting = this.pools.all.flatMap((pool) => pool.waitingRows)
+    const waiting = [...this.pools.all.flatMap((pool) => pool.waitingRows), ...this.givenBack]
     const begun = this.rows.except(waiting)
     const last = begun.reduce((max, { claimNumber }) => Math.max(max, claimNumber), 0)
     const firstWaiting = waiting.reduce((min, { claimNumber }) => Math.min(min, claimNumber), last + 1)

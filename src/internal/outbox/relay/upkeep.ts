@@ -1,6 +1,6 @@
 /**
- * What a relay does once a minute: deletes the rows that are done for longer than `keepDone`, and warns of rows that no live relay
- * can run.
+ * What a relay does once a minute: deletes the rows that are done for longer than `keepDone`, warns of rows that no live relay can
+ * run, and gives back the rows of its session that it does not know, such as those of a claim that was committed very late.
  *
  * @internal
  */
@@ -42,11 +42,15 @@ export const upkeep = (state: RelayState): Effect.Effect<never> => {
         return report.unroutable(lane)
       }, { discard: true })
   )
+  const giveBackUnknown = Effect.sync(() => {
+    state.hasUnknownRows = true
+    state.claiming.wake()
+  })
   const orReport = (self: Effect.Effect<void, SqlError>, what: string) =>
     Effect.catchAllCause(self, (cause) => report.statementFailed(what, cause))
   const round = Effect.zipRight(
     orReport(prune, "delete the rows that are done"),
     orReport(warn, "look for rows that no relay can run")
   )
-  return Effect.forever(Effect.zipRight(round, Effect.sleep(interval)))
+  return Effect.forever(Effect.zipRight(round, Effect.delay(giveBackUnknown, interval)))
 }

@@ -26,11 +26,14 @@ export interface Failed {
   readonly cause: Cause.Cause<DispatchReason | RowError | AttemptsUsedUp>
 }
 
-/** The process of the relay died in the last attempt of a row. @internal */
+/** The process of the relay died in the last attempt of a row, or an earlier relay had a higher limit. @internal */
 export class AttemptsUsedUp extends Error {
   readonly _tag = "AttemptsUsedUp"
   constructor(attempts: number) {
-    super(`The process of the relay died, or lost its lease, in the last of ${attempts} attempt(s).`)
+    super(
+      `It has used its ${attempts} attempt(s): the process of a relay died, or lost its lease, in the last one, or the limit is ` +
+        "lower than before."
+    )
   }
 }
 

@@ -15,6 +15,7 @@ import { SettleTimeoutError } from "../../../AirlockError.js"
 import type { Outcome, WorkSource } from "../../contract/executor.js"
 import { startFiber } from "../../support/effectInternals.js"
 import { Wakeup } from "../../support/wakeup.js"
+import * as report from "./report.js"
 import type { Results } from "./results.js"
 import type { Run, Worker } from "./run.js"
 import type { RelayState } from "./state.js"
@@ -108,6 +109,7 @@ export class Workers {
     )
     return Effect.tap(transaction(Effect.zipLeft(handler, acknowledged)), () => {
       run.isAcknowledged = true
+      return report.acknowledged(run.rows.length)
     })
   }
 

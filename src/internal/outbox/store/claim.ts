@@ -5,8 +5,8 @@
  * session was reaped. To check that, it locks the row of the session, so that a relay which is about to reap the session waits,
  * and then finds the rows of this claim.
  *
- * The rows without a key are claimed at once. Those with a key are only found, and `keyed.ts` then decides about them, in a
- * transaction of its own. If that one has to run again, the rows without a key are claimed already, so each step is retried alone.
+ * The rows without a key are claimed at once. Those with a key are only found, and `keyed.ts` then decides about them. Each of these
+ * transactions is retried by itself: a retry of both would not find what the first one has claimed.
  *
  * @internal
  */

@@ -40,7 +40,7 @@ const inOneStatement = (client: SqlClient, dialect: Dialect, { outbox, relay }: 
     SELECT *, SUM(bytes) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS total FROM found
   ) AS summed WHERE total <= CAST(:bytes AS BIGINT) OR total = bytes
 ), claimed AS (
-  UPDATE ${outbox} AS r SET state = 'claimed', lease = CAST(:lease AS UUID), claim_number = CAST(:number AS INTEGER)
+  UPDATE ${outbox} AS r SET state = 'claimed', lease = CAST(:lease AS UUID), claim_number = CAST(:number AS BIGINT)
   WHERE r.ctid = ANY(ARRAY(SELECT tid FROM fitting WHERE NOT keyed)) RETURNING ${returned}
 )
 SELECT * FROM claimed UNION ALL SELECT id${nulls} FROM fitting WHERE keyed`

@@ -52,17 +52,22 @@ export interface Keyed {
 
 const waiting = ["ready", "scheduled", "blocked"]
 
-/** Conditions about the row `r`, which is ready. Each EXISTS is one search in an index. */
+/**
+ * Conditions about the row `r`, which is ready. Each is one search in an index: of the first row with its key in a state, which
+ * comes before it or not. An EXISTS of any row that comes before it would read all rows of the key (MySQL), or all rows of the
+ * table (PostgreSQL, where it expects to find one soon).
+ */
 const conditions = (table: string) => {
-  const before = "(o.ready_at, o.id) < (r.ready_at, r.id)"
-  const exists = (where: string) => `EXISTS (SELECT 1 FROM ${table} AS o WHERE ${where})`
-  const ordering = (state: string, where = before) =>
-    exists(`o.ordering_key = r.ordering_key AND o.state = '${state}' AND ${where}`)
+  const isAnyBefore = (where: string) =>
+    `COALESCE((SELECT CASE WHEN (o.ready_at, o.id) < (r.ready_at, r.id) THEN 1 ELSE 0 END FROM ${table} AS o ` +
+    `WHERE ${where} ORDER BY o.ready_at, o.id LIMIT 1), 0) = 1`
+  const ordering = (state: string) => isAnyBefore(`o.ordering_key = r.ordering_key AND o.state = '${state}'`)
   const dedupe = waiting.map((state) =>
-    exists(`o.task = r.task AND o.dedupe_key = r.dedupe_key AND o.state = '${state}' AND ${before}`)
+    isAnyBefore(`o.task = r.task AND o.dedupe_key = r.dedupe_key AND o.state = '${state}'`)
   )
   // The row itself is ready, so `o.id <> r.id` is true. Without it PostgreSQL would join the table by a hash of all claimed rows.
-  const claimed = ordering("claimed", "o.id <> r.id")
+  const claimed = `EXISTS (SELECT 1 FROM ${table} AS o ` +
+    "WHERE o.ordering_key = r.ordering_key AND o.state = 'claimed' AND o.id <> r.id)"
   return {
     waits: `(r.ordering_key IS NOT NULL AND (${[claimed, ...waiting.map((state) => ordering(state))].join(" OR ")})) ` +
       `OR (r.dedupe_key IS NOT NULL AND (${dedupe.join(" OR ")}))`,
@@ -84,11 +89,15 @@ export const makeKeyed = (client: SqlClient, dialect: Dialect, tables: Tables): 
   }
   const inTransaction = inOwnTransaction(client, dialect.name)
   const lock = dialect.name === "pg"
-    ? statement("SELECT PG_ADVISORY_XACT_LOCK(HASHTEXT('effect-airlock'), HASHTEXT(:table))")
+    // By the number of the table, which can have several names: with its schema and without.
+    ? statement(
+      "SELECT PG_ADVISORY_XACT_LOCK((CAST(HASHTEXT('effect-airlock') AS BIGINT) << 32) + " +
+        "CAST(CAST(CAST(CAST(:table AS TEXT) AS REGCLASS) AS OID) AS BIGINT))"
+    )
     : dialect.name === "mysql"
     ? statement(`SELECT version FROM ${version} FOR UPDATE`)
     : () => Effect.void
-  const withMutex: Keyed["withMutex"] = (self) => inTransaction(Effect.zipRight(lock({ table: tables.name }), self))
+  const withMutex: Keyed["withMutex"] = (self) => inTransaction(Effect.zipRight(lock({ table: outbox }), self))
 
   const findSession = statement(`SELECT 1 AS found FROM ${relay} WHERE id = :lease${dialect.keepLocked}`)
   const lockReady = onIds(dialect.select(outbox, "r.id", "r.state = 'ready'") + dialect.skipLocked)

@@ -21,6 +21,8 @@ export interface Look {
   readonly paused: ReadonlyArray<string>
   /** Whether `expire` or `reap` has something to do. */
   readonly isDue: boolean
+  /** In how many milliseconds `expire` has the next thing to do, if that is known. Not positive if it has now. */
+  readonly dueInMillis: number | undefined
 }
 
 /**
@@ -74,15 +76,22 @@ export const makeLook = (client: SqlClient, dialect: Dialect, tables: Tables): E
     dialect,
     `${recursive}${select}
 UNION ALL SELECT 'paused', queue, NULL, NULL FROM ${queue} WHERE paused_at IS NOT NULL
-UNION ALL SELECT 'due', NULL, NULL, NULL FROM (SELECT 1) AS one WHERE
-  (SELECT due_at FROM ${outbox} WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1) <= ${dialect.now}
-  OR EXISTS (SELECT 1 FROM ${relay} WHERE expires_at <= ${dialect.now})`
+UNION ALL SELECT 'due', NULL, NULL, due_at - ${dialect.now} FROM
+  (SELECT due_at FROM ${outbox} WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1) AS next_due
+UNION ALL SELECT 'expired', NULL, NULL, NULL FROM (SELECT 1) AS one WHERE
+  EXISTS (SELECT 1 FROM ${relay} WHERE expires_at <= ${dialect.now})`
   )
-  return Effect.map(Effect.suspend(() => look({})), (rows) => ({
-    lanes: rows.flatMap(({ kind, queue, task, version }) =>
-      kind === "ready" ? [{ queue: String(queue), task: String(task), version: Number(version) }] : []
-    ),
-    paused: rows.flatMap(({ kind, queue }) => kind === "paused" ? [String(queue)] : []),
-    isDue: rows.some(({ kind }) => kind === "due")
-  }))
+  return Effect.map(Effect.suspend(() => look({})), (rows) => {
+    // The number of a row is a version, or a time.
+    const due = rows.find(({ kind }) => kind === "due")
+    const dueInMillis = due && Number(due["version"])
+    return {
+      lanes: rows.flatMap(({ kind, queue, task, version }) =>
+        kind === "ready" ? [{ queue: String(queue), task: String(task), version: Number(version) }] : []
+      ),
+      paused: rows.flatMap(({ kind, queue }) => kind === "paused" ? [String(queue)] : []),
+      isDue: (dueInMillis !== undefined && dueInMillis <= 0) || rows.some(({ kind }) => kind === "expired"),
+      dueInMillis
+    }
+  })
 }

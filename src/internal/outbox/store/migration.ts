@@ -87,7 +87,7 @@ const upgradePostgres = (table: string): ReadonlyArray<string> => {
   const outbox = quote(table)
   const schema = table.includes(".") ? `${table.slice(0, table.lastIndexOf("."))}.` : ""
   return [
-    `ALTER TABLE ${outbox} DROP COLUMN lease, ADD COLUMN lease UUID, ADD COLUMN claim_number INTEGER, ADD COLUMN history TEXT, ADD COLUMN done_at BIGINT`,
+    `ALTER TABLE ${outbox} DROP COLUMN lease, ADD COLUMN lease UUID, ADD COLUMN claim_number BIGINT, ADD COLUMN history TEXT, ADD COLUMN done_at BIGINT`,
     ...["claim", "dedupe"].map((name) => `DROP INDEX ${quote(schema + indexName(table, name))}`),
     changeRows(outbox),
     `ALTER TABLE ${outbox} ALTER COLUMN queue SET DEFAULT '${defaultQueue}', ALTER COLUMN queue SET NOT NULL, ADD ${waitsForItsTime}`,

@@ -20,7 +20,7 @@ export const relayStore = (client: SqlClient, table: string): Effect.Effect<Stor
     return {
       ...store,
       register: (session, leaseMillis) => upkeep.run(store.register(session, leaseMillis)),
-      heartbeat: (lease, leaseMillis) => upkeep.run(store.heartbeat(lease, leaseMillis)),
+      heartbeat: (session, leaseMillis) => upkeep.run(store.heartbeat(session, leaseMillis)),
       begin: (lease, begun) => upkeep.run(store.begin(lease, begun)),
       unregister: (lease) => upkeep.run(store.unregister(lease)),
       look: claims.run(store.look),

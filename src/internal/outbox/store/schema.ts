@@ -91,7 +91,7 @@ const postgres = (table: string): ReadonlyArray<string> => {
   max_attempts INTEGER,
   attempt INTEGER NOT NULL DEFAULT 0,
   lease UUID, -- the id of the relay's session
-  claim_number INTEGER, -- counts the claims of the session
+  claim_number BIGINT, -- counts the claims of the session
   due_at BIGINT, -- milliseconds since the epoch, as all times but ready_at
   ready_at BIGINT DEFAULT ${dialects.pg.nowMicros}, -- microseconds
   run_at BIGINT,
@@ -194,7 +194,7 @@ const mysql = (table: string): ReadonlyArray<string> => {
   max_attempts INTEGER,
   attempt INTEGER NOT NULL DEFAULT 0,
   lease ${id} COMMENT 'the id of the relay''s session',
-  claim_number INTEGER COMMENT 'counts the claims of the session',
+  claim_number BIGINT COMMENT 'counts the claims of the session',
   due_at BIGINT COMMENT 'milliseconds since the epoch, as all times but ready_at',
   ready_at BIGINT COMMENT 'microseconds',
   run_at BIGINT,

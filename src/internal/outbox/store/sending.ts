@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as EffectScope from "effect/Scope"
 import { channelOf } from "./channel.js"
-import { withConnection } from "./connection.js"
+import { limitedOn, withConnection } from "./connection.js"
 import { ownConnection } from "./ownConnection.js"
 
 /** The least time between two notifications of an outbox: PostgreSQL does the COMMITs of notifications one after the other. */
@@ -37,7 +37,10 @@ export const sendTo = (
     const statement = withConnection(
       client,
       // An error of the server, such as that of a full queue, is no reason to drop the connection.
-      (connection) => Effect.either(connection.executeUnprepared(notification, [channel, sender], undefined))
+      (connection) =>
+        Effect.either(
+          limitedOn(connection, connection.executeUnprepared(notification, [channel, sender], undefined))
+        )
     )
     const sending = new Sending(
       Effect.catchAllCause(

@@ -8,6 +8,7 @@
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type { Dialect } from "./dialect.js"
 import { addAttempt } from "./history.js"
@@ -57,8 +58,14 @@ const noneBegun: Begun = { upTo: 0, except: [], also: [] }
 export interface Sessions {
   /** Registers a session, or changes the one that has this id. */
   readonly register: (session: RelaySession, leaseMillis: number) => Effect.Effect<void, SqlError>
-  /** Lets the leases of a session expire this many milliseconds from now. Returns `false` if the session was reaped. */
-  readonly heartbeat: (lease: string, leaseMillis: number) => Effect.Effect<boolean, SqlError>
+  /**
+   * Lets the leases of a session expire this many milliseconds from now, and stores the tasks that its relay can run now. Returns
+   * `false` if the session was reaped.
+   */
+  readonly heartbeat: (
+    session: Pick<RelaySession, "id" | "tasks">,
+    leaseMillis: number
+  ) => Effect.Effect<boolean, SqlError>
   /** Stores which handlers have begun. Returns `false` if the session was reaped: then no handler may begin. */
   readonly begin: (lease: string, begun: Begun) => Effect.Effect<boolean, SqlError>
   /**
@@ -72,6 +79,9 @@ export interface Sessions {
 
 /** The maximum number of sessions of one `reap`. */
 const reapLimit = 10
+
+/** The maximum number of rows whose history one statement changes: MySQL refuses a statement that is too large. */
+const burnLimit = 100
 
 /** The error of an attempt that ended without a result. */
 const lost = "The relay's process died or lost its lease while the handler ran."
@@ -101,7 +111,7 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
         (rows) => rows.length > 0
       ))
   }
-  const extend = change(`expires_at = ${dialect.now} + :millis`)
+  const extend = change(`expires_at = ${dialect.now} + :millis, tasks = :tasks`)
   const run = change("running = :running")
   const remove = statement(`DELETE FROM ${relay} WHERE id = :lease`)
   const unclaim = statement(
@@ -125,7 +135,9 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
     dialect.updateGiven(
       outbox,
       [{ name: "attempt", type: "number" }, { name: "history", type: "text" }],
-      { attempt: "given.attempt", history: "given.history", error: ":error", failed_at: dialect.now }
+      { attempt: "given.attempt", history: "given.history", error: ":error", failed_at: dialect.now },
+      // The relay of the session may live, and have stored a result meanwhile.
+      "r.state = 'claimed' AND r.lease = :lease"
     )
   )
 
@@ -147,7 +159,9 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
           const history = row["history"] === null ? null : String(row["history"])
           return { id: row["id"], attempt, history: addAttempt(history, { attempt, at, error: lost, relay }) }
         })
-        yield* burn({ error: lost, given: JSON.stringify(given) })
+        for (const some of Arr.chunksOf(given, burnLimit)) {
+          yield* burn({ lease, error: lost, given: JSON.stringify(some) })
+        }
       }
       const [all] = yield* count({ lease })
       yield* free({ lease })
@@ -166,7 +180,8 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
           queues: queues === null ? null : JSON.stringify(queues)
         }))
       )),
-    heartbeat: (lease, leaseMillis) => extend({ lease, millis: Math.round(leaseMillis) }),
+    heartbeat: ({ id, tasks }, leaseMillis) =>
+      extend({ lease: id, millis: Math.round(leaseMillis), tasks: JSON.stringify(tasks) }),
     begin: (lease, begun) => run({ lease, running: JSON.stringify(begun) }),
     unregister: (lease) =>
       retryOutsideTransaction(inTransaction(

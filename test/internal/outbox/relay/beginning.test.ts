@@ -3,8 +3,11 @@
  */
 import { SqlClient } from "@effect/sql"
 import { SqlError } from "@effect/sql/SqlError"
-import { describe, expect } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
+import { settingsOf } from "../../../../src/internal/outbox/relay/settings.js"
+import { RelayState } from "../../../../src/internal/outbox/relay/state.js"
+import type { ClaimedRow } from "../../../../src/internal/outbox/store/row.js"
 import type { Begun } from "../../../../src/internal/outbox/store/session.js"
 import { until } from "../../../support/until.js"
 import {
@@ -143,6 +146,24 @@ describe("before a handler begins", () => {
 })
 
 describe("when the process of a relay dies", () => {
+  it.effect("the session does not name rows that are being given back", () =>
+    Effect.gen(function*() {
+      const state = new RelayState({} as never, settingsOf({}), yield* Effect.clock)
+      const claimedRow = (n: number, claimNumber: number): ClaimedRow => ({
+        ...row(n),
+        attempt: 0,
+        history: null,
+        keyed: false,
+        readyAt: n,
+        lease: session,
+        claimNumber
+      })
+      state.rows.add(claimedRow(1, 1))
+      state.rows.add(claimedRow(3, 2))
+      state.givenBack = [claimedRow(2, 1)]
+      expect(state.begun).toEqual({ upTo: 2, except: [idOf(2)], also: [] })
+    }))
+
   test(
     "an attempt counts for the rows that had begun, and for no others",
     Effect.gen(function*() {
@@ -161,7 +182,7 @@ describe("when the process of a relay dies", () => {
       expect(logs[0]).toContain("An attempt is counted for the 2 that it ran")
       expect(logs.slice(1).map((line) => line.slice(0, 5))).toEqual(["ERROR", "ERROR"])
       const dead = (yield* stored(1))!
-      expect(dead).toMatchObject({ attempt: 1, error: expect.stringContaining("in the last of 1 attempt(s)") })
+      expect(dead).toMatchObject({ attempt: 1, error: expect.stringContaining("process died or lost its lease") })
       expect(JSON.parse(dead.history!)).toMatchObject([{ attempt: 1, relay: session }])
     })
   )

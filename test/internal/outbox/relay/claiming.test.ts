@@ -7,8 +7,8 @@ import { describe, expect } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
 import { Task } from "effect-airlock"
 import { until } from "../../../support/until.js"
-import { insert, isEmpty, Note, relayWith, running, settle, test } from "../testRelay.js"
-import { column, idOf, row, states } from "../testStore.js"
+import { insert, isEmpty, Note, passBackoff, relayWith, running, settle, stored, test } from "../testRelay.js"
+import { column, idOf, Outbox, ready, row, states } from "../testStore.js"
 
 describe("the relay claims", () => {
   test(
@@ -27,6 +27,38 @@ describe("the relay claims", () => {
       yield* insert(row(5))
       yield* until(Effect.zipRight(TestClock.adjust("1 minute"), isEmpty))
       expect(ran).toEqual([1, 2, 3, 4, 5].map((n) => ({ n, attempt: 1 })))
+    })
+  )
+
+  test(
+    "rows that are due before the next poll, when they are due",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      yield* store.insert([row(1, { delayMillis: 600_000 })], ready)
+      let looks = 0
+      const gate = yield* Effect.makeLatch(false)
+      const failing = Effect.zipRight(gate.await, Effect.fail("no"))
+      const { ran } = yield* running((_, attempt) => attempt === 1 ? failing : Effect.void, {
+        pollInterval: "1 hour",
+        change: (store) => ({ ...store, look: Effect.zipRight(Effect.sync(() => looks++), store.look) })
+      })
+      yield* until(Effect.sync(() => looks === 1))
+      yield* settle
+      yield* passBackoff
+      yield* TestClock.adjust("9 minutes")
+      yield* settle
+      expect([looks, ran.length]).toEqual([1, 0])
+      yield* TestClock.adjust("61 seconds")
+      yield* until(Effect.sync(() => ran.length === 1))
+      // Now it knows that there are no other rows. The first attempt fails, and the second one is due within a second.
+      yield* settle
+      yield* gate.open
+      yield* until(Effect.map(stored(1), (row) => row?.attempt === 1))
+      yield* passBackoff
+      yield* TestClock.adjust("1 second")
+      yield* until(isEmpty)
+      expect(ran.map(({ attempt }) => attempt)).toEqual([1, 2])
+      expect(looks).toBeLessThan(10)
     })
   )
 
@@ -60,6 +92,43 @@ describe("the relay claims", () => {
       const { ran } = yield* running(() => Effect.never, { queues: { mail: 1, "*": 3 } })
       yield* until(Effect.sync(() => ran.length === 4))
       expect(ran.map(({ n }) => n).sort()).toEqual([1, 4, 5, 6])
+    })
+  )
+
+  for (const [first, second] of [["a", "b"], ["b", "a"]] as const) {
+    test(
+      `for each queue in turn if they have more slots than the relay: "${first}" takes none from "${second}"`,
+      Effect.gen(function*() {
+        yield* insert(
+          ...Array.from({ length: 30 }, (_, n) => row(n + 1, { queue: first })),
+          ...Array.from({ length: 3 }, (_, n) => row(n + 101, { queue: second }))
+        )
+        const { ran } = yield* running(() => Effect.yieldNow(), { concurrency: 1, queues: { a: 1, b: 1 } })
+        yield* until(isEmpty)
+        expect(ran.slice(0, 15).filter(({ n }) => n > 100)).toHaveLength(3)
+      })
+    )
+  }
+
+  test(
+    "no more rows of a handler that is not batched because another one is",
+    Effect.gen(function*() {
+      const Batched = Task.make("Batched", { payload: Note.payloadSchema })
+      const calls: Array<number> = []
+      yield* insert(
+        ...Array.from({ length: 30 }, (_, n) => row(n + 1)),
+        ...Array.from({ length: 30 }, (_, n) => row(n + 101, { task: "Batched" }))
+      )
+      yield* relayWith(
+        Layer.mergeAll(
+          Note.toLayer(() => Effect.never),
+          Batched.toLayerBatched((notes) => Effect.sync(() => calls.push(notes.length)))
+        ),
+        { concurrency: 3, queues: { "*": 3 } }
+      )
+      yield* until(Effect.map(states, ({ claimed }) => claimed !== undefined))
+      yield* settle
+      expect((yield* states)["claimed"]!.filter((n) => n <= 100)).toEqual([1, 2, 3])
     })
   )
 
@@ -172,6 +241,27 @@ describe("the relay claims", () => {
       yield* until(Effect.zipRight(TestClock.adjust("1 second"), isEmpty))
       expect(ran).toEqual([1, 2].map((n) => ({ n, attempt: 1 })))
       expect(logs.join()).toContain("The relay could not claim rows of the outbox, and will try again")
+    })
+  )
+
+  test(
+    "what its session has in the database without its knowledge, within a minute",
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const { ran } = yield* running(() => Effect.void, { pollInterval: "1 hour" })
+      yield* settle
+      yield* insert(row(1))
+      // As a claim that is committed long after the relay has given it up.
+      yield* sql`UPDATE airlock_outbox SET state = 'claimed', claim_number = 1, lease = (SELECT id FROM airlock_outbox_relay
+        WHERE name = 'r')`
+      yield* TestClock.adjust("59 seconds")
+      yield* settle
+      expect(yield* states).toEqual({ claimed: [1] })
+      yield* TestClock.adjust("1 second")
+      yield* until(Effect.map(states, ({ ready }) => ready?.length === 1))
+      yield* TestClock.adjust("1 hour")
+      yield* until(isEmpty)
+      expect(ran).toEqual([{ n: 1, attempt: 1 }])
     })
   )
 

@@ -115,6 +115,22 @@ describe("a failed attempt", () => {
   )
 
   test(
+    "is the error of a dead letter, if the next relay has a lower limit",
+    Effect.gen(function*() {
+      yield* insert(row(1))
+      const { stop } = yield* running(() => Effect.fail("the cause"))
+      yield* until(isIdle)
+      yield* stop
+      yield* passBackoff
+      const { logs, ran } = yield* running(() => Effect.void, { maxAttempts: 1 })
+      yield* later(Effect.map(states, ({ dead }) => dead?.length === 1))
+      expect(yield* stored(1)).toMatchObject({ attempt: 1, error: expect.stringContaining("the cause") })
+      yield* until(Effect.sync(() => logs.length > 0))
+      expect([ran, logs]).toEqual([[], [expect.stringContaining("the limit is lower than before")]])
+    })
+  )
+
+  test(
     "is followed by the next one when the schedule of its task says so, until the schedule ends",
     Effect.gen(function*() {
       const Scheduled = Task.make("Note", {
@@ -310,6 +326,67 @@ describe("results", () => {
   )
 
   test(
+    "may be stored if a statement failed: then the relay does not say that others have its rows",
+    Effect.gen(function*() {
+      let tries = 0
+      yield* insert(row(1))
+      const { logs } = yield* running(() => Effect.void, {
+        change: (store) => ({
+          ...store,
+          // The first one succeeds in the database, and its answer is lost.
+          acknowledge: (...args) =>
+            Effect.flatMap(
+              store.acknowledge(...args),
+              (ids) => ++tries === 1 ? Effect.fail(gone) : Effect.succeed(ids)
+            )
+        })
+      })
+      yield* later(Effect.sync(() => logs.length > 0))
+      expect([tries, logs]).toEqual([2, [expect.stringContaining("does not know what became of 1 intent(s)")]])
+      expect(yield* states).toEqual({})
+    })
+  )
+
+  test(
+    "are stored in parts, so that no statement is too large for the database",
+    Effect.gen(function*() {
+      const parts: Array<number> = []
+      yield* insert(...rowsUpTo(120))
+      yield* running(() => Effect.fail("no"), {
+        concurrency: 120,
+        change: (store) => ({
+          ...store,
+          fail: (...args) => (parts.push(args[1].length), store.fail(...args))
+        })
+      })
+      yield* until(isIdle)
+      expect(parts.reduce((a, b) => a + b)).toBe(120)
+      expect(Math.max(...parts)).toBe(50)
+    })
+  )
+
+  test(
+    "that the database refuses for long are a warning, although the lease does not end",
+    Effect.gen(function*() {
+      let isRefused = true
+      const refused = new SqlError({ cause: "no", message: "permission denied" })
+      yield* insert(row(1))
+      const { logs } = yield* running(() => Effect.void, {
+        change: (store) => ({
+          ...store,
+          acknowledge: (...args) => Effect.suspend(() => isRefused ? Effect.fail(refused) : store.acknowledge(...args))
+        })
+      })
+      yield* later(Effect.sync(() => logs.length > 0))
+      isRefused = false
+      yield* later(isEmpty)
+      expect(logs).toEqual([
+        expect.stringMatching(/^WARN The relay could not store the results of handlers, .*permission denied/s)
+      ])
+    })
+  )
+
+  test(
     "are given up when the lease has ended, with an error",
     Effect.gen(function*() {
       yield* insert(row(1))
@@ -325,6 +402,30 @@ describe("results", () => {
       expect(logs.filter((line) => line.startsWith("ERROR"))).toEqual([
         expect.stringContaining("could not store the results of 1 intent(s) before its lease ended")
       ])
+    })
+  )
+
+  test(
+    "that were given up leave no row claimed for ever, if no other relay has taken the lease over",
+    Effect.gen(function*() {
+      let isDown = true
+      const whileUp = <A>(statement: Effect.Effect<A, SqlError>) =>
+        Effect.suspend(() => isDown ? Effect.fail(gone) : statement)
+      yield* insert(...rowsUpTo(4))
+      const { logs, ran } = yield* running((n) => n > 2 ? Effect.fail("no") : Effect.void, {
+        change: (store) => ({
+          ...store,
+          acknowledge: (...args) => whileUp(store.acknowledge(...args)),
+          fail: (...args) => whileUp(store.fail(...args)),
+          heartbeat: (...args) => whileUp(store.heartbeat(...args))
+        })
+      })
+      yield* until(Effect.sync(() => ran.length === 4))
+      yield* later(Effect.sync(() => logs.filter((line) => line.includes("before its lease ended")).length === 2))
+      isDown = false
+      yield* later(isIdle)
+      expect(yield* states).toEqual({ scheduled: [3, 4] })
+      expect(ran.length).toBe(8)
     })
   )
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer } from "effect"
 import { AirlockLive } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
+import { Session } from "../../../../src/internal/outbox/relay/session.js"
 import { settingsOf } from "../../../../src/internal/outbox/relay/settings.js"
 import { Mail, outboxOnSqlite } from "../../../support/outbox.js"
 
@@ -71,5 +72,11 @@ describe("Outbox.relay", () => {
     expect(settingsOf({}).concurrency).toBe(10)
     expect(settingsOf({ queues: { mail: 5, "*": 10, none: 0 } }).concurrency).toBe(15)
     expect(settingsOf({ queues: { mail: 5 }, concurrency: 2 }).concurrency).toBe(2)
+  })
+
+  it("serves the queues that have slots", () => {
+    const served = (queues: Readonly<Record<string, number>>) => new Session(settingsOf({ queues })).queues
+    expect([served({ mail: 5, none: 0 }), served({ mail: 5, "*": 1 }), served({ mail: 5, "*": 0 })])
+      .toEqual([["mail"], null, ["mail"]])
   })
 })

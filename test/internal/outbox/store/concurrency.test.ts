@@ -6,6 +6,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, TestServices } from "effect"
 import { inOwnTransaction } from "../../../../src/internal/outbox/store/ownTransaction.js"
+import { makeStore } from "../../../../src/internal/outbox/store/store.js"
 import { onEachServer } from "../../../support/databases.js"
 import { until } from "../../../support/until.js"
 import {
@@ -22,7 +23,9 @@ import {
   retry,
   row,
   session,
-  states
+  sessionOf,
+  states,
+  table
 } from "../testStore.js"
 
 /** Runs an Effect in a transaction that stays open until `commit` or `rollback`. */
@@ -140,6 +143,32 @@ onEachServer((database) => {
     })
   )
 
+  if (database.name === "PostgreSQL") {
+    test(
+      "a reaper that waits for a result of its session leaves that result as it is",
+      Effect.gen(function*() {
+        const store = yield* Outbox
+        const sql = yield* SqlClient.SqlClient
+        yield* store.insert([row(1), row(2)], ready)
+        yield* claimed()
+        yield* store.begin(session, { upTo: 1, except: [], also: [] })
+        yield* register(session, -1)
+        const snoozing = yield* open(store.fail(session, [{ ...retry(1), attempt: 0, error: null }]))
+        const reaping = yield* Effect.fork(store.reap)
+        yield* until(Effect.map(
+          sql`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+          ({ length }) => length > 0
+        ))
+        yield* snoozing.commit
+        yield* Fiber.join(reaping)
+        expect(yield* sql`SELECT state, attempt, error IS NULL AS intact FROM airlock_outbox ORDER BY id`).toEqual([
+          { state: "scheduled", attempt: 0, intact: true },
+          { state: "ready", attempt: 1, intact: false }
+        ])
+      })
+    )
+  }
+
   test(
     "transactions that insert the same dedupe keys do not wait for each other, and a rollback affects only its own rows",
     Effect.gen(function*() {
@@ -180,7 +209,9 @@ onEachServer((database) => {
       const claiming = yield* openOwn(claimed())
       expect(claiming.value).toEqual([2])
       yield* slow.commit
-      const second = yield* Effect.fork(claimed())
+      // A relay may name the same table with its schema.
+      const name = sql.onDialectOrElse({ pg: () => `public.${table}`, orElse: () => table })
+      const second = yield* Effect.fork(Effect.provideService(claimed(), Outbox, makeStore(sql, name)))
       const waiting = sql.onDialectOrElse({
         pg: () => sql`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
         // The tables of InnoDB about transactions are not read anew while someone keeps reading them.
@@ -258,7 +289,7 @@ onEachServer((database) => {
             running.delete(orderingKey ?? "")
           }
           if (random() < 0.1) {
-            yield* store.heartbeat(lease, -1)
+            yield* store.heartbeat(sessionOf(lease), -1)
             // Another relay may reap it first.
             yield* Effect.repeat(Effect.zipRight(store.reap, store.begin(lease, { upTo: 0, except: [], also: [] })), {
               while: (isAlive) => isAlive

@@ -5,9 +5,10 @@
 import { SqlClient } from "@effect/sql"
 import { SqlError } from "@effect/sql/SqlError"
 import { expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Scope, TestClock } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
 import { ownConnection } from "../../../../src/internal/outbox/store/ownConnection.js"
-import { onEachDatabase, onEachServer } from "../../../support/databases.js"
+import { sendTo } from "../../../../src/internal/outbox/store/sending.js"
+import { type ClientOptions, onEachDatabase, onEachServer } from "../../../support/databases.js"
 import { proxyTo } from "../../../support/proxy.js"
 import { claimed, column, held, idOf, Outbox, outbox, ready, row, table } from "../testStore.js"
 
@@ -30,12 +31,13 @@ const failureOf = <A>(self: Effect.Effect<A, SqlError>) =>
 onEachServer((database, server) => {
   const withProxy = (
     name: string,
-    self: (freeze: () => void) => Effect.Effect<void, unknown, Outbox | SqlClient.SqlClient | Scope.Scope>
+    self: (freeze: () => void) => Effect.Effect<void, unknown, Outbox | SqlClient.SqlClient | Scope.Scope>,
+    options: ClientOptions = {}
   ) =>
     it.scoped(name, () =>
       Effect.flatMap(proxyTo(server.url), ({ close, freeze, port }) =>
         Effect.flatMap(
-          Layer.build(outbox(database, { host: "127.0.0.1", port })),
+          Layer.build(outbox(database, { ...options, host: "127.0.0.1", port })),
           // The pool would wait for its half-open connections when it closes.
           (context) =>
             Effect.provide(
@@ -94,6 +96,25 @@ onEachServer((database, server) => {
         expect(yield* column("id")).toEqual([])
       })
   )
+
+  if (server.name === "PostgreSQL") {
+    withProxy(
+      "a notification on a half-open connection of a pool of one holds the shutdown up no longer than its time limit",
+      (freeze) =>
+        Effect.gen(function*() {
+          const store = yield* Outbox
+          const scope = yield* Scope.make()
+          const notify = yield* Scope.extend(sendTo(yield* SqlClient.SqlClient, table, "test"), scope)
+          yield* store.insert([row(1)], ready)
+          freeze()
+          notify()
+          const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+          yield* exitInTime(closing)
+          expect(yield* column("id")).toEqual([idOf(1)])
+        }),
+      { maxConnections: 1 }
+    )
+  }
 
   withProxy(
     "the outbox's own connection is dropped when it is half-open, and reserved again",

@@ -74,6 +74,32 @@ onEachDatabase((database) => {
     })
   )
 
+  test(
+    "a claim whose second transaction is retried returns what the first one has claimed",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const sql = yield* SqlClient.SqlClient
+      const dialect = dialectOf(sql)
+      const tables = quotedTables(dialect, table)
+      const keyed = makeKeyed(sql, dialect, tables)
+      const deadlock = new SqlError({ message: "deadlock", cause: { code: "40P01" } })
+      let tries = 0
+      const claim = makeClaim(makeFind(sql, dialect, tables), {
+        ...keyed,
+        claim: (...args) => Effect.suspend(() => ++tries === 1 ? Effect.fail(deadlock) : keyed.claim(...args))
+      })
+      yield* store.insert([row(1), row(2, a)], ready)
+      const rows = yield* claim({
+        lease: session,
+        claimNumber: 1,
+        lanes: [{ ...note, limit: 10 }],
+        limit: 10,
+        maxBytes: 1_000
+      })
+      expect([tries, rows.map(numberOf)]).toEqual([2, [1, 2]])
+    })
+  )
+
   const removals: Record<string, Effect.Effect<unknown, unknown, Outbox>> = {
     "an acknowledgement": acknowledge(1),
     "an acknowledgement that keeps the row": Effect.flatMap(

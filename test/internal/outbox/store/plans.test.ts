@@ -5,8 +5,8 @@ import { SqlClient } from "@effect/sql"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { makeStore } from "../../../../src/internal/outbox/store/store.js"
-import { onEachDatabase } from "../../../support/databases.js"
-import { die, held, idOf, note, Outbox, outbox, ready, retry, row, session, table } from "../testStore.js"
+import { onEachDatabase, onEachServer } from "../../../support/databases.js"
+import { die, held, idOf, note, Outbox, outbox, ready, retry, row, session, sessionOf, table } from "../testStore.js"
 
 const many = 20_000
 
@@ -89,7 +89,7 @@ onEachDatabase((database) => {
       yield* store.renew(ids, 60_000)
       yield* store.release(ids)
       yield* store.discard(ids)
-      yield* store.heartbeat(session, -1)
+      yield* store.heartbeat(sessionOf(session), -1)
       yield* store.reap
       yield* store.unregister(session)
       const explaining = sql.onDialectOrElse({ sqlite: () => "EXPLAIN QUERY PLAN ", orElse: () => "EXPLAIN " })
@@ -111,4 +111,48 @@ onEachDatabase((database) => {
       expect(plans.flat()).toEqual([])
       expect(texts.length).toBeGreaterThan(25)
     }).pipe(Effect.provide(outbox(database))), 120_000)
+})
+
+onEachServer((database) => {
+  it.effect(
+    "a claim of the first row of a key reads none of the rows that wait behind it",
+    () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const store = yield* Outbox
+        const keys = { orderingKey: "a", dedupeKey: "b" }
+        yield* store.insert(Array.from({ length: many }, (_, n) => row(n, keys)), ready)
+        yield* sql.unsafe(
+          `UPDATE ${table} SET state = 'blocked', dedupe_key = CONCAT('b', id) WHERE id <> '${idOf(0)}'`
+        )
+        yield* sql.unsafe(
+          sql.onDialectOrElse({ mysql: () => `ANALYZE TABLE ${table}`, orElse: () => `ANALYZE ${table}` })
+        )
+        const rowsRead = sql.onDialectOrElse({
+          mysql: () => sql.unsafe(`SHOW SESSION STATUS LIKE 'Handler_read_%'`),
+          orElse: () =>
+            sql.unsafe(
+              `SELECT seq_tup_read + idx_tup_fetch AS "Value" FROM pg_stat_xact_user_tables WHERE relname = '${table}'`
+            )
+        }).pipe(Effect.map((rows) =>
+          rows.reduce((sum: number, row) => sum + Number((row as { readonly Value: unknown }).Value), 0)
+        ))
+        const read = yield* sql.withTransaction(Effect.gen(function*() {
+          const before = yield* rowsRead
+          const rows = yield* store.claim({
+            lease: session,
+            claimNumber: 1,
+            lanes: [{ ...note, limit: 10 }],
+            limit: 10,
+            maxBytes: 100_000
+          })
+          expect(rows.map(({ id }) =>
+            id
+          )).toEqual([idOf(0)])
+          return (yield* rowsRead) - before
+        }))
+        expect(read).toBeLessThan(1_000)
+      }).pipe(Effect.provide(outbox(database, { maxConnections: 1 }))),
+    120_000
+  )
 })

@@ -25,6 +25,7 @@ import {
   retry,
   row,
   session,
+  sessionOf,
   states,
   table
 } from "../testStore.js"
@@ -38,7 +39,7 @@ onEachDatabase((database) => {
   /** Lets the lease of the session end, and reaps it. */
   const reap = Effect.gen(function*() {
     const store = yield* Outbox
-    expect(yield* store.heartbeat(session, -1)).toBe(true)
+    expect(yield* store.heartbeat(sessionOf(session), -1)).toBe(true)
     return yield* store.reap
   })
 
@@ -55,11 +56,15 @@ onEachDatabase((database) => {
       yield* store.insert(lanes.flatMap((lane, n) => [row(n, lane), row(n + 100, lane)]), ready)
       yield* store.insert([row(200, { queue: "held" })], held())
       yield* store.insert([row(201, { queue: "later", delayMillis: 60_000 })], ready)
-      expect(yield* store.look).toEqual({ lanes, paused: [], isDue: false })
+      const found = yield* store.look
+      expect(found).toMatchObject({ lanes, paused: [], isDue: false })
+      // The row that is held is due sooner or later.
+      expect(found.dueInMillis).toBeGreaterThan(0)
+      expect(found.dueInMillis).toBeLessThanOrEqual(60_000)
       yield* sql.unsafe(`INSERT INTO ${table}_queue (queue, paused_at) VALUES ('mail', 1), ('a', NULL)`)
       expect((yield* store.look).paused).toEqual(["mail"])
       yield* passTime(70_000)
-      expect((yield* store.look).isDue).toBe(true)
+      expect(yield* store.look).toMatchObject({ isDue: true, dueInMillis: expect.closeTo(-10_000, -4) })
       yield* store.expire
       expect((yield* store.look).isDue).toBe(false)
       yield* register(otherSession, -1)
@@ -74,7 +79,7 @@ onEachDatabase((database) => {
       yield* store.insert([row(1)], ready)
       expect(yield* store.begin(session, { upTo: 0, except: [], also: [] })).toBe(true)
       expect(yield* reap).toEqual([{ relay: session, rows: 0, attempts: 0 }])
-      expect(yield* store.heartbeat(session, 60_000)).toBe(false)
+      expect(yield* store.heartbeat(sessionOf(session), 60_000)).toBe(false)
       expect(yield* store.begin(session, { upTo: 0, except: [], also: [] })).toBe(false)
       expect(yield* claimed()).toEqual([])
       expect(
@@ -93,15 +98,43 @@ onEachDatabase((database) => {
   )
 
   test(
+    "a beat stores the tasks that the relay can run now",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const sql = yield* SqlClient.SqlClient
+      yield* store.heartbeat({ id: session, tasks: [["Note", 2], ["Other", 1]] }, 60_000)
+      expect(yield* sql.unsafe(`SELECT tasks FROM ${table}_relay WHERE id = '${session}'`)).toEqual(
+        [{ tasks: JSON.stringify([["Note", 2], ["Other", 1]]) }]
+      )
+    })
+  )
+
+  test(
     "a session that has expired lives on if it beats before another relay reaps it",
     Effect.gen(function*() {
       const store = yield* Outbox
       yield* store.insert([row(1)], ready)
       yield* claimed()
       yield* register(session, -1)
-      expect(yield* store.heartbeat(session, 60_000)).toBe(true)
+      expect(yield* store.heartbeat(sessionOf(session), 60_000)).toBe(true)
       expect(yield* store.reap).toEqual([])
       expect(yield* states).toEqual({ claimed: [1] })
+    })
+  )
+
+  test(
+    "the number of a claim is larger than 32 bits in a relay that runs for months",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      const options = { lease: session, claimNumber: 2 ** 40, limit: 2, maxBytes: 1_000 }
+      yield* store.insert([row(1), row(2, { orderingKey: "a" })], ready)
+      const rows = yield* store.claim({ ...options, lanes: [{ ...note, limit: 2 }] })
+      expect(rows.map(numberOf)).toEqual([1, 2])
+      yield* store.insert([row(3)], ready)
+      const lanes = [{ ...note, limit: 2 }, { ...note, task: "Other", limit: 1 }]
+      expect((yield* store.claim({ ...options, claimNumber: 2 ** 40 + 1, lanes })).map(numberOf)).toEqual([3])
+      yield* store.begin(session, { upTo: 2 ** 40, except: [], also: [] })
+      expect(yield* reap).toEqual([{ relay: session, rows: 3, attempts: 2 }])
     })
   )
 
