@@ -601,6 +601,20 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/store/sessions.test.ts"]
     },
     {
+      breaks: "outbox: an attempt is counted at the claim (PostgreSQL)",
+      symbol: "inOneStatement.claimFound",
+      replace: { text: "SET state = 'claimed'," },
+      by: "SET state = 'claimed', attempt = r.attempt + 1,",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
+      breaks: "outbox: an attempt is counted at the claim (MySQL, SQLite)",
+      symbol: "inOneTransaction.claim",
+      replace: { text: "state = 'claimed'" },
+      by: "state = 'claimed', attempt = attempt + 1",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
       breaks: "outbox: a claim takes any number of bytes (PostgreSQL)",
       symbol: "inOneStatement.claimFound",
       replace: { text: "WHERE total <= CAST(:bytes AS BIGINT) OR total = bytes" },
@@ -616,6 +630,13 @@ export const outbox: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/outbox/store/keyed.ts", [
+    {
+      breaks: "outbox: an attempt is counted at the claim of a row with a key",
+      symbol: "makeKeyed.setClaimed",
+      replace: { text: "state = 'claimed'" },
+      by: "state = 'claimed', attempt = attempt + 1",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
     {
       breaks: "outbox: relays that name a table with its schema and without decide about its keys at the same time",
       symbol: "makeKeyed",

@@ -33,6 +33,22 @@ const delayOf = (n: number) => Effect.map(stored(n), (row) => row!.due_at! - row
 const nextAttempt = (n: number, attempt: number) =>
   Effect.zipRight(passBackoff, later(Effect.map(stored(n), (row) => row?.attempt === attempt)))
 
+describe("a row", () => {
+  test(
+    "stays claimed while its handler runs, and is acknowledged when the handler has ended",
+    Effect.gen(function*() {
+      const gate = yield* Effect.makeLatch(false)
+      yield* insert(...rowsUpTo(2))
+      const { ran } = yield* running(() => gate.await)
+      yield* until(Effect.sync(() => ran.length === 2))
+      yield* settle
+      expect(yield* states).toEqual({ claimed: [1, 2] })
+      yield* gate.open
+      yield* until(isEmpty)
+    })
+  )
+})
+
 describe("a failed attempt", () => {
   test(
     "is followed by the next one with a growing delay, and the last one by a dead letter",

@@ -81,11 +81,12 @@ describe("a relay that shuts down", () => {
       // The Layer of its handler waits for it.
       yield* until(Effect.map(states, ({ ready }) => ready?.length === 2))
       yield* settle
-      expect(yield* states).toEqual({ claimed: [1], ready: [2, 3] })
-      expect((yield* sessions).map(({ running }) => JSON.parse(running))).toEqual([{ upTo: 0, except: [], also: [] }])
-      yield* sql`UPDATE airlock_outbox_relay SET expires_at = 0 WHERE name = 'r'`
-      expect(yield* (yield* Outbox).reap).toEqual([{ relay: "r", rows: 1, attempts: 0 }])
-      yield* gate.open
+      yield* Effect.gen(function*() {
+        expect(yield* states).toEqual({ claimed: [1], ready: [2, 3] })
+        expect((yield* sessions).map(({ running }) => JSON.parse(running))).toEqual([{ upTo: 0, except: [], also: [] }])
+        yield* sql`UPDATE airlock_outbox_relay SET expires_at = 0 WHERE name = 'r'`
+        expect(yield* (yield* Outbox).reap).toEqual([{ relay: "r", rows: 1, attempts: 0 }])
+      }).pipe(Effect.ensuring(gate.open))
       yield* Fiber.join(stopping)
       expect(yield* states).toEqual({ ready: [1, 2, 3] })
       expect(yield* column("attempt")).toEqual([0, 0, 0])

@@ -181,7 +181,7 @@ onEachDatabase((database) => {
     "a claim and an undone claim use no attempt",
     Effect.gen(function*() {
       const store = yield* Outbox
-      yield* store.insert([row(1), row(2), row(3)], ready)
+      yield* store.insert([row(1), row(2), row(3, { orderingKey: "a" })], ready)
       yield* claimed()
       expect(yield* store.unclaim(session, [idOf(1), idOf(9)])).toEqual([idOf(1)])
       yield* store.unclaimOthers(session, [idOf(3)])
