@@ -30,8 +30,10 @@ const claimUntil = (
   tag: Claim["_tag"],
   options?: Parameters<typeof claim>[1]
 ): ReturnType<typeof claim> =>
-  Effect.flatMap(claim(owner, options), (found) =>
-    found._tag === tag ? Effect.succeed(found) : Effect.delay(claimUntil(owner, tag, options), "5 millis"))
+  Effect.flatMap(
+    claim(owner, options),
+    (found) => found._tag === tag ? Effect.succeed(found) : Effect.delay(claimUntil(owner, tag, options), "5 millis")
+  )
 
 const response = (body: Uint8Array = new Uint8Array()): StoredResponse => ({
   status: 201,

@@ -26,6 +26,9 @@ export const onEachStore = (define: (store: StoreLayer, name: string) => void): 
   describeOnRedis("Redis", () => {
     const prefix = ownPrefix()
     afterAll(() => Effect.runPromise(dropKeys(prefix)))
-    define(() => Layer.unwrapScoped(Effect.map(redisClient, (client) => IdempotencyRedis.layer({ client, prefix }))), "Redis")
+    define(
+      () => Layer.unwrapScoped(Effect.map(redisClient, (client) => IdempotencyRedis.layer({ client, prefix }))),
+      "Redis"
+    )
   })
 }

@@ -22,10 +22,14 @@ const isReachable = await new Promise<boolean>((resolve) => {
 
 /** Defines tests that need Redis. */
 export const describeOnRedis = (name: string, define: () => void): void =>
-  describeNeeding({
-    name: "Redis",
-    missing: isReachable ? undefined : `Redis does not answer at ${redisUrl.host} (${variable})`
-  }, name, define)
+  describeNeeding(
+    {
+      name: "Redis",
+      missing: isReachable ? undefined : `Redis does not answer at ${redisUrl.host} (${variable})`
+    },
+    name,
+    define
+  )
 
 /** A client that is closed with the Scope. */
 export const redisClient = Effect.acquireRelease(
