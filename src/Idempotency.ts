@@ -15,7 +15,7 @@ import { defaultsContext } from "./internal/idempotency/defaults.js"
 import { makeService } from "./internal/idempotency/keeper.js"
 import { memoryOperations } from "./internal/idempotency/memory.js"
 import { type IdempotencyOptions, settingsOf } from "./internal/idempotency/options.js"
-import { protectedIn, requestKey } from "./internal/idempotency/protectedRequest.js"
+import { currentIn, protectedIn } from "./internal/idempotency/protectedRequest.js"
 import {
   IdempotencyStore,
   type IdempotencyStoreOperations,
@@ -61,8 +61,7 @@ export {
  * @category accessors
  */
 export const current: Effect.Effect<Option.Option<IdempotencyRequest>> = Effect.contextWith((context) =>
-  // The middleware puts nothing else under this key.
-  Option.fromNullable(context.unsafeMap.get(requestKey) as IdempotencyRequest | undefined)
+  Option.fromNullable(currentIn(context))
 )
 
 /**

@@ -35,14 +35,14 @@ const crypto = nodeCrypto(globalThis as Host)
 
 const utf8 = new TextEncoder()
 
-/** The hash of a text and the bytes after it, as 64 hexadecimal digits. @internal */
-export const sha256 = (text: string, bytes: Uint8Array = none, node = crypto): Effect.Effect<string> =>
+/** The hash of a text and the bytes after it, as 64 hexadecimal digits: at once if the host can. @internal */
+export const sha256 = (text: string, bytes: Uint8Array = none, node = crypto): string | Effect.Effect<string> =>
   node === undefined
     ? Effect.map(
       Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", joined(utf8.encode(text), bytes))),
       (hash) => Encoding.encodeHex(new Uint8Array(hash))
     )
-    : Effect.succeed(node.createHash("sha256").update(text).update(bytes).digest("hex"))
+    : node.createHash("sha256").update(text).update(bytes).digest("hex")
 
 const none = new Uint8Array()
 

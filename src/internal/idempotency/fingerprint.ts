@@ -27,16 +27,25 @@ export const pathOf = ({ originalUrl }: HttpServerRequest): string => splitUrl(o
 /** The caller by default: what is sent as Authorization. It is only ever stored as a part of the hash. */
 const callerByAuthorization = ({ headers }: HttpServerRequest): string => headers["authorization"] ?? ""
 
-const asEffect = <A>(value: A | Effect.Effect<A>): Effect.Effect<A> =>
-  Effect.isEffect(value) ? value as Effect.Effect<A> : Effect.succeed(value)
+/** Goes on at once with what is at hand. */
+const andThen = <A>(
+  value: string | Effect.Effect<string>,
+  f: (value: string) => A | Effect.Effect<A>
+): A | Effect.Effect<A> =>
+  typeof value === "string"
+    ? f(value)
+    : Effect.flatMap(value, (value) => {
+      const result = f(value)
+      return Effect.isEffect(result) ? result as Effect.Effect<A> : Effect.succeed(result)
+    })
 
-/** @internal */
+/** The id of the record of a key. @internal */
 export const recordId = (
   request: HttpServerRequest,
   key: string,
   { caller = callerByAuthorization }: Settings
-): Effect.Effect<string> =>
-  Effect.flatMap(asEffect(caller(request)), (caller) =>
+): string | Effect.Effect<string> =>
+  andThen(caller(request), (caller) =>
     // In JSON, parts end where their quotes do.
     sha256(JSON.stringify([request.method, pathOf(request), caller, key])))
 
@@ -45,9 +54,9 @@ export const fingerprintOf = (
   request: HttpServerRequest,
   body: Uint8Array,
   { fingerprint }: Settings
-): Effect.Effect<string> => {
+): string | Effect.Effect<string> => {
   if (typeof fingerprint === "function") {
-    return Effect.flatMap(asEffect(fingerprint(request, body)), (text) => sha256(JSON.stringify(["function", text])))
+    return andThen(fingerprint(request, body), (text) => sha256(JSON.stringify(["function", text])))
   }
   const query = splitUrl(request.originalUrl)[1]
   const json = fingerprint === "json" ? canonicalJson(body) : undefined

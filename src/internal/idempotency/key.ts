@@ -36,11 +36,10 @@ export const parseKey = (value: string): ParsedKey => {
 const tooLong = { problem: `It is longer than ${maxKeyLength} characters.` }
 
 /**
- * How often a header was sent. Node joins the values of a repeated header, and keeps the names and values as they came.
+ * Whether a header was sent more than once. Node joins the values with commas, and keeps the names and values as they came.
  *
  * @internal
  */
-export const timesSent = (source: unknown, header: string): number => {
-  const raw = Predicate.hasProperty(source, "rawHeaders") && Array.isArray(source.rawHeaders) ? source.rawHeaders : []
-  return Math.max(1, raw.filter((name, i) => i % 2 === 0 && String(name).toLowerCase() === header).length)
-}
+export const isRepeated = (source: unknown, header: string, value: string): boolean =>
+  value.includes(",") && Predicate.hasProperty(source, "rawHeaders") && Array.isArray(source.rawHeaders) &&
+  source.rawHeaders.filter((name, i) => i % 2 === 0 && String(name).toLowerCase() === header).length > 1

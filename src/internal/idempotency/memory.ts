@@ -45,50 +45,42 @@ const withNow = <A>(f: (now: number) => Effect.Effect<A, IdempotencyStoreError>)
 
 /** @internal */
 export const memoryOperations = ({ maxBytes, maxRecords }: MemoryLimits): IdempotencyStoreOperations => {
-  /** In the order in which they were claimed or completed. */
-  const entries = new Map<string, Entry>()
+  /** Requests that run, in the order in which they were claimed, and responses, in the order in which they were stored. */
+  const running = new Map<string, Entry>()
+  const completed = new Map<string, Entry>()
   let bytes = 0
 
+  const mapOf = ({ response }: Entry) => response === undefined ? running : completed
   const remove = (id: string, entry: Entry): void => {
-    entries.delete(id)
+    mapOf(entry).delete(id)
     bytes -= bytesOf(entry)
   }
   const put = (id: string, entry: Entry): void => {
-    entries.set(id, entry)
+    mapOf(entry).set(id, entry)
     bytes += bytesOf(entry)
   }
-  /** Drops what has expired first, then the oldest responses. A request that runs is not dropped. */
+  /** Drops what has expired, and then the oldest responses. A request that runs is not dropped. */
   const makeRoom = (now: number): boolean => {
-    for (const [id, entry] of entries) {
-      if (entry.expiresAt > now) {
-        break
-      }
-      remove(id, entry)
-    }
-    const isFull = () => entries.size > maxRecords || bytes > maxBytes
-    for (const drops of [(entry: Entry) => entry.expiresAt <= now, (entry: Entry) => entry.response !== undefined]) {
-      if (!isFull()) {
-        return true
-      }
+    const isFull = () => running.size + completed.size > maxRecords || bytes > maxBytes
+    for (const entries of [running, completed]) {
       for (const [id, entry] of entries) {
-        if (drops(entry)) {
-          remove(id, entry)
-          if (!isFull()) {
-            return true
-          }
+        if (entry.expiresAt > now && !(entries === completed && isFull())) {
+          break
         }
+        remove(id, entry)
       }
     }
     return !isFull()
   }
+  const find = (id: string): Entry | undefined => running.get(id) ?? completed.get(id)
   const ofOwner = ({ id, token }: Owner): Entry | undefined => {
-    const entry = entries.get(id)
+    const entry = find(id)
     return entry?.token === token ? entry : undefined
   }
   return {
     claim: ({ fingerprint, id, leaseMillis, token }) =>
       withNow((now) => {
-        const found = entries.get(id)
+        const found = find(id)
         if (found !== undefined && found.expiresAt > now) {
           return Effect.succeed(
             found.token === token
@@ -119,7 +111,7 @@ export const memoryOperations = ({ maxBytes, maxRecords }: MemoryLimits): Idempo
           return Effect.succeed(claimed)
         }
         remove(id, entry)
-        const cause = new Error(`${entries.size} requests with idempotency keys run, and the store is full`)
+        const cause = new Error(`${running.size} requests with idempotency keys run, and the store is full`)
         return Effect.fail(new IdempotencyStoreError({ operation: "claim", cause }))
       }),
     renew: ({ leaseMillis, ...owner }) =>

@@ -17,14 +17,19 @@ import { outermostHook, requestSourceOf } from "../http/responseHook.js"
 import { currentOf } from "../scope/currentScope.js"
 import { journalKey } from "../scope/journal.js"
 import type { Scope } from "../scope/scope.js"
-import { type AnyFiber, refsOf, runningFiber, setRefs, updatedRefs, updateRefs } from "../support/effectInternals.js"
-import { flatMapExit } from "../support/flatMapExit.js"
-import type { IdempotencyRequest } from "./current.js"
+import {
+  type AnyFiber,
+  refsOf,
+  type RefUpdate,
+  runningFiber,
+  setRefs,
+  updatedRefs
+} from "../support/effectInternals.js"
 import { fingerprintOf, recordId } from "./fingerprint.js"
-import { parseKey, timesSent } from "./key.js"
+import { isRepeated, parseKey } from "./key.js"
 import type { Settings } from "./options.js"
-import { problem } from "./problem.js"
-import { ProtectedRequest, requestKey } from "./protectedRequest.js"
+import { problem, type ProblemCode, type ProblemOptions } from "./problem.js"
+import { currentIn, type CurrentRequest, ProtectedRequest, replayedKey } from "./protectedRequest.js"
 import { replay, unknownResponse } from "./replay.js"
 import { readBody, serveBody } from "./requestBody.js"
 import type { FindSettings } from "./routes.js"
@@ -35,15 +40,19 @@ type Response = HttpServerResponse
 const safeMethods = new Set(["GET", "HEAD", "OPTIONS", "TRACE"])
 
 /** Counts a request, and says in its span what became of it. */
-const note = (outcome: string): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
-    AirlockMetrics.idempotency.unsafeUpdate(outcome, [])
-    const span = fiber.currentSpan
-    if (span?._tag === "Span") {
-      span.attribute("airlock.idempotency", outcome)
-    }
-    return Effect.void
-  })
+const note = (outcome: string): void => {
+  AirlockMetrics.idempotency.unsafeUpdate(outcome, [])
+  const span = runningFiber().currentSpan
+  if (span?._tag === "Span") {
+    span.attribute("airlock.idempotency", outcome)
+  }
+}
+
+/** A response of the middleware itself. */
+const refuse = (settings: Settings, code: ProblemCode, options: ProblemOptions): Effect.Effect<Response> => {
+  note(code)
+  return Effect.succeed(problem(settings, code, options))
+}
 
 /** @internal */
 export const idempotent = <E, R>(
@@ -60,24 +69,21 @@ export const idempotent = <E, R>(
     const context = built === undefined ? own : Context.merge(built, own)
     const settings = findSettings(context)(request)
     // Two of these middlewares may stand around a request. The outer one protects it.
-    const around: IdempotencyRequest & { readonly source?: unknown } | undefined = own.unsafeMap.get(requestKey)
-    if (settings.mode === "exempt" || around?.source === request.source) {
+    if (settings.mode === "exempt" || currentIn(own)?.source === request.source) {
       return app
     }
     const header = request.headers[settings.header]
     if (header === undefined) {
-      return settings.mode === "optional" ? app : Effect.as(
-        note("key-missing"),
-        problem(settings, "key-missing", { detail: `Send the header ${settings.header} with a unique key.` })
-      )
+      return settings.mode === "optional"
+        ? app
+        : refuse(settings, "key-missing", { detail: `Send the header ${settings.header} with a unique key.` })
     }
-    const parsed = timesSent(request.source, settings.header) > 1
+    const parsed = isRepeated(request.source, settings.header, header)
       ? { problem: "It was sent more than once." }
       : parseKey(header)
-    if ("problem" in parsed) {
-      return Effect.as(note("key-invalid"), problem(settings, "key-invalid", { detail: parsed.problem }))
-    }
-    return withKey(app, request, parsed.key, settings, context)
+    return "problem" in parsed
+      ? refuse(settings, "key-invalid", { detail: parsed.problem })
+      : withKey(app, request, parsed.key, settings, context)
   })
 
 const withKey = <E, R>(
@@ -86,78 +92,104 @@ const withKey = <E, R>(
   key: string,
   settings: Settings,
   context: Context.Context<never>
-): HttpApp.Default<E, R> => {
-  const inContext = <A>(self: Effect.Effect<A>): Effect.Effect<A> =>
-    Effect.mapInputContext(self, (own: Context.Context<never>) => Context.merge(context, own))
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const body = yield* restore(readBody(request, settings.maxRequestBytes))
-      if (body._tag !== "Read") {
-        const code = body._tag === "TooLarge" ? "request-too-large" : "body-unreadable"
-        yield* note(code)
-        return problem(settings, code, {
-          detail: body._tag === "TooLarge" ? `It may have ${settings.maxRequestBytes} bytes.` : body.detail
-        })
+): HttpApp.Default<E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(readBody(request, settings.maxRequestBytes)), (body): HttpApp.Default<E, R> => {
+      if (body._tag === "TooLarge") {
+        return refuse(settings, "request-too-large", { detail: `It may have ${settings.maxRequestBytes} bytes.` })
+      }
+      if (body._tag === "Unreadable") {
+        return refuse(settings, "body-unreadable", { detail: body.detail })
       }
       serveBody(request, body.bytes)
-      const store: IdempotencyStoreService = settings.store === undefined
-        ? Context.unsafeGet(context as Context.Context<IdempotencyStore>, IdempotencyStore)
-        : yield* inContext(settings.store)
-      const id = yield* inContext(recordId(request, key, settings))
-      const fingerprint = yield* inContext(fingerprintOf(request, body.bytes, settings))
-      const token = globalThis.crypto.randomUUID()
-      const attempt = store.claim({ id, token, fingerprint, leaseMillis: settings.leaseMillis })
-      const claim = yield* Effect.exit(settings.waitMillis === 0 ? attempt : waitFor(attempt, settings, restore))
-      if (claim._tag === "Failure") {
-        // The claim may have come through.
-        yield* Effect.forkDaemon(Effect.ignore(store.release({ id, token })))
-        if (Cause.isInterruptedOnly(claim.cause)) {
-          return yield* Effect.interrupt
+      const store = settings.store ?? Context.unsafeGet(context as Context.Context<IdempotencyStore>, IdempotencyStore)
+      const id = recordId(request, key, settings)
+      const fingerprint = fingerprintOf(request, body.bytes, settings)
+      const claim = (store: IdempotencyStoreService, id: string, fingerprint: string) =>
+        claimed(app, restore, { request, key, settings, store, id, fingerprint })
+      return !Effect.isEffect(store) && typeof id === "string" && typeof fingerprint === "string"
+        ? claim(store, id, fingerprint)
+        : Effect.flatMap(
+          Effect.mapInputContext(
+            Effect.all([settled(store), settled(id), settled(fingerprint)]),
+            (own: Context.Context<never>) => Context.merge(context, own)
+          ),
+          (parts) => claim(...parts)
+        )
+    })
+  )
+
+const settled = <A extends object | string>(value: A | Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.isEffect(value) ? value as Effect.Effect<A> : Effect.succeed(value)
+
+interface Attempt {
+  readonly request: HttpServerRequest
+  readonly key: string
+  readonly settings: Settings
+  readonly store: IdempotencyStoreService
+  readonly id: string
+  readonly fingerprint: string
+}
+
+type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** Claims a key, and answers by what the store found. */
+const claimed = <E, R>(
+  app: HttpApp.Default<E, R>,
+  restore: Restore,
+  { fingerprint, id, key, request, settings, store }: Attempt
+): HttpApp.Default<E, R> => {
+  const token = globalThis.crypto.randomUUID()
+  const attempt = store.claim({ id, token, fingerprint, leaseMillis: settings.leaseMillis })
+  return Effect.matchCauseEffect(settings.waitMillis === 0 ? attempt : waitFor(attempt, settings, restore), {
+    onFailure: (cause): HttpApp.Default<E, R> =>
+      // The claim may have come through.
+      Effect.flatMap(Effect.forkDaemon(Effect.ignore(store.release({ id, token }))), () => {
+        if (Cause.isInterruptedOnly(cause)) {
+          return Effect.interrupt
         }
-        yield* Effect.logError("Airlock could not check an idempotency key", claim.cause)
-        yield* note("store-failed")
-        return settings.isOpen ? yield* restore(app) : problem(settings, "store-unavailable", {
-          detail: "The request was not carried out. Try again later.",
-          retryAfterMillis: settings.retryAfterMillis
-        })
-      }
-      switch (claim.value._tag) {
-        case "Claimed": {
-          yield* note("executed")
-          return yield* owning(restore(app), new ProtectedRequest(request, settings, store, key, id, token), request)
-        }
-        case "InFlight": {
-          yield* note("in-flight")
-          return problem(settings, "in-flight", {
+        note("store-failed")
+        const answer: HttpApp.Default<E, R> = settings.isOpen ? restore(app) : Effect.succeed(
+          problem(settings, "store-unavailable", {
+            detail: "The request was not carried out. Try again later.",
+            retryAfterMillis: settings.retryAfterMillis
+          })
+        )
+        return Effect.zipRight(Effect.logError("Airlock could not check an idempotency key", cause), answer)
+      }),
+    onSuccess: (claim): HttpApp.Default<E, R> => {
+      switch (claim._tag) {
+        case "Claimed":
+          note("executed")
+          return owning(restore(app), new ProtectedRequest(request, settings, store, key, id, token), request)
+        case "InFlight":
+          return refuse(settings, "in-flight", {
             status: settings.inFlightStatus,
             detail: "Its response is not known yet. Try again later.",
             retryAfterMillis: settings.retryAfterMillis
           })
-        }
-        case "Mismatch": {
-          yield* note("key-reused")
-          return problem(settings, "key-reused", {
+        case "Mismatch":
+          return refuse(settings, "key-reused", {
             detail: "A key is for one request and its retries, which have the same query and the same body."
           })
-        }
         case "Unanswered":
         case "Completed": {
-          const response = claim.value._tag === "Completed" ? claim.value.response : unknownResponse
-          yield* note("replayed")
+          note("replayed")
+          const response = claim._tag === "Completed" ? claim.response : unknownResponse
           return settings.mode === "manual"
-            ? yield* again(restore(app), { key, exists: true, response, source: request.source })
-            : replay(response, settings)
+            ? again(restore(app), { key, exists: true, response, source: request.source })
+            : Effect.succeed(replay(response, settings))
         }
       }
-    })
-  )
+    }
+  })
 }
 
 /** Claims again until the request that owns the key has ended, or until the time is over. */
 const waitFor = <E>(
   attempt: Effect.Effect<Claim, E>,
   { waitMillis }: Settings,
-  restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  restore: Restore
 ): Effect.Effect<Claim, E> =>
   Effect.flatMap(Clock.currentTimeMillis, (start) => {
     const loop = (pause: number): Effect.Effect<Claim, E> =>
@@ -186,29 +218,21 @@ const owning = <E, R>(
       scope.journal ??= requestSourceOf(scope) === request.source ? owner : undefined
     }
     const hook = outermostHook(fiber, request.source, (_, response) => owner.end(response, runningFiber()))
-    setRefs(fiber, updatedRefs(refsOf(fiber), fiber, hook))
+    setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [withService(fiber, journalKey, owner), ...hook]))
     const scope: EffectScope.Scope | undefined = fiber.currentContext.unsafeMap.get(EffectScope.Scope.key)
-    const running = withServices(app, fiber, [[journalKey, owner], [requestKey, owner]])
     // If code around the app cuts it off, no hook runs.
-    return scope === undefined ? running : Effect.zipRight(EffectScope.addFinalizer(scope, owner.abandon), running)
+    return scope === undefined ? app : Effect.zipRight(EffectScope.addFinalizer(scope, owner.abandon), app)
   })
 
 /** Runs the app once more, with the response that was stored. */
-const again = <E, R>(
-  app: HttpApp.Default<E, R>,
-  current: IdempotencyRequest & { readonly source: unknown }
-): HttpApp.Default<E, R> => Effect.withFiberRuntime((fiber) => withServices(app, fiber, [[requestKey, current]]))
-
-/** Adds services to the context of the app, for this uninterruptible region. */
-const withServices = <E, R>(
-  app: HttpApp.Default<E, R>,
-  fiber: AnyFiber,
-  services: ReadonlyArray<readonly [key: string, service: unknown]>
-): HttpApp.Default<E, R> => {
-  const context = Context.unsafeMake(new Map([...fiber.currentContext.unsafeMap, ...services]))
-  const restore = updateRefs(fiber, [[FiberRef.currentContext, context]])
-  return flatMapExit(app, (exit) => {
-    restore()
-    return exit
+const again = <E, R>(app: HttpApp.Default<E, R>, replayed: CurrentRequest): HttpApp.Default<E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [withService(fiber, replayedKey, replayed)]))
+    return app
   })
-}
+
+/** Adds a service to the context of the request, until its response is sent. */
+const withService = (fiber: AnyFiber, key: string, service: unknown): RefUpdate => [
+  FiberRef.currentContext,
+  Context.unsafeMake(new Map(fiber.currentContext.unsafeMap).set(key, service))
+]

@@ -9,7 +9,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as AirlockMetrics from "../../AirlockMetrics.js"
 import { isInterrupted } from "../scope/fork.js"
-import type { Journal } from "../scope/journal.js"
+import { type Journal, journalIn } from "../scope/journal.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import type { IdempotencyRequest } from "./current.js"
 import type { Held } from "./keeper.js"
@@ -27,7 +27,7 @@ class LostLease extends Error {
 }
 
 /** @internal */
-export class ProtectedRequest implements Journal, Held, IdempotencyRequest {
+export class ProtectedRequest implements Journal, Held, CurrentRequest {
   isOut = false
   hasDiscarded = false
   isLost = false
@@ -122,6 +122,10 @@ export class ProtectedRequest implements Journal, Held, IdempotencyRequest {
       this.store.keeper.remove(this)
       return Effect.succeed(response)
     }
+    const bytes = bytesAtHand(response)
+    if (bytes !== undefined && bytes.length <= this.settings.maxResponseBytes) {
+      return Effect.as(this.complete(stored(response, bytes)), response)
+    }
     return Effect.flatMap(
       capture(response, this.settings.maxResponseBytes),
       ({ bytes, hasFailed, response }) =>
@@ -177,11 +181,20 @@ export class ProtectedRequest implements Journal, Held, IdempotencyRequest {
   }
 }
 
-/** The key of the {@link IdempotencyRequest} in the context of a handler. @internal */
-export const requestKey = "effect-airlock/IdempotencyRequest"
+/** A request with a key, and which request of the host that is. @internal */
+export interface CurrentRequest extends IdempotencyRequest {
+  readonly source: unknown
+}
+
+/** The key of a request in the context that runs again. @internal */
+export const replayedKey = "effect-airlock/ReplayedRequest"
 
 /** The request that owns its key, in the context of its handler. @internal */
 export const protectedIn = (context: Context.Context<never>): ProtectedRequest | undefined => {
-  const current: unknown = context.unsafeMap.get(requestKey)
-  return current instanceof ProtectedRequest ? current : undefined
+  const journal = journalIn(context)
+  return journal instanceof ProtectedRequest ? journal : undefined
 }
+
+/** The request of a handler, if it has a key. @internal */
+export const currentIn = (context: Context.Context<never>): CurrentRequest | undefined =>
+  context.unsafeMap.get(replayedKey) ?? protectedIn(context)

@@ -137,6 +137,8 @@ const join = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
 interface Served {
   readonly bytes: Uint8Array
   readonly isNode: boolean
+  /** The platform's own. */
+  readonly modify: HttpServerRequest["modify"]
   text: string | undefined
   multipart: HttpServerRequest["multipart"] | undefined
 }
@@ -182,29 +184,49 @@ const members: {
     request[ServedKey].multipart ??= Effect.runSync(Effect.cached(Multipart.toPersisted(multipartStreamOf(request))))
 }
 
-const descriptors: PropertyDescriptorMap = Object.fromEntries(
-  Object.entries(members).map(([name, read]) => [name, {
+const descriptors: PropertyDescriptorMap = {
+  ...Object.fromEntries(
+    Object.entries(members).map(([name, read]) => [name, {
+      configurable: true,
+      get(this: Serving) {
+        return read(this)
+      }
+    }])
+  ),
+  modify: {
     configurable: true,
-    get(this: Serving) {
-      return read(this)
+    value: function(this: Serving, options: Parameters<HttpServerRequest["modify"]>[0]) {
+      const { bytes, modify } = this[ServedKey]
+      const modified = modify.call(this, options)
+      serveBody(modified, bytes)
+      return modified
     }
-  }])
-)
+  }
+}
+
+/** The prototypes of requests with these members, by the prototypes of the platform. It is faster than to define them each time. */
+const prototypes = new WeakMap<object, object>()
 
 /** Lets a request serve its body from bytes, as often as the handler asks. @internal */
 export const serveBody = (request: HttpServerRequest, bytes: Uint8Array): void => {
-  const served: Served = { bytes, isNode: isNodeMessage(request.source), text: undefined, multipart: undefined }
-  const { modify } = request
-  Object.defineProperties(request, {
-    ...descriptors,
-    [ServedKey]: { configurable: true, value: served },
-    modify: {
-      configurable: true,
-      value: (options: Parameters<typeof modify>[0]) => {
-        const modified = modify.call(request, options)
-        serveBody(modified, bytes)
-        return modified
-      }
-    }
-  })
+  const served: Served = {
+    bytes,
+    isNode: isNodeMessage(request.source),
+    modify: request.modify,
+    text: undefined,
+    multipart: undefined
+  }
+  const serving: object & { [ServedKey]?: Served } = request
+  serving[ServedKey] = served
+  if (Object.hasOwn(request, "text")) {
+    Object.defineProperties(request, descriptors)
+    return
+  }
+  const own: object = Object.getPrototypeOf(request)
+  let prototype = prototypes.get(own)
+  if (prototype === undefined) {
+    prototype = Object.create(own, descriptors) as object
+    prototypes.set(own, prototype)
+  }
+  Object.setPrototypeOf(request, prototype)
 }

@@ -134,7 +134,11 @@ const captureRaw = (
 ): Effect.Effect<Captured> => {
   if (body instanceof Response) {
     // A web handler sends this response, with the headers of the other one.
-    const headers = { ...Object.fromEntries(body.headers), ...response.headers }
+    const headers: Record<string, string> = {}
+    body.headers.forEach((value, name) => {
+      headers[name] = value
+    })
+    Object.assign(headers, response.headers)
     const merged = HttpServerResponse.raw(body, { status: body.status, headers, cookies: response.cookies })
     return captureWeb(merged, body, undefined, maxBytes)
   }

@@ -128,7 +128,9 @@ const withParameters = (dialect: Dialect, text: string): readonly [sql: string, 
 
 const prepare = (client: SqlClient, dialect: Dialect) => (text: string) => {
   const [sql, names] = withParameters(dialect, text)
-  return (values: Values) => onConnection(client, client.unsafe<object>(sql, names.map((name) => values[name])))
+  const run = (values: Values) => client.unsafe<object>(sql, names.map((name) => values[name]))
+  // SQLite is in this process, where no connection breaks.
+  return dialect.name === "sqlite" ? run : (values: Values) => onConnection(client, run(values))
 }
 
 const prepareRaw = (client: SqlClient, dialect: Dialect) => (text: string) => {
