@@ -11,6 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
 import * as EffectScope from "effect/Scope"
 import * as AirlockMetrics from "../../AirlockMetrics.js"
 import { outermostHook, requestSourceOf } from "../http/responseHook.js"
@@ -145,8 +146,9 @@ const claimed = <E, R>(
     onFailure: (cause): HttpApp.Default<E, R> =>
       // The claim may have come through.
       Effect.flatMap(Effect.forkDaemon(Effect.ignore(store.release({ id, token }))), () => {
-        if (Cause.isInterruptedOnly(cause)) {
-          return Effect.interrupt
+        if (Option.isNone(Cause.failureOption(cause))) {
+          // An interruption, or a defect such as wrong wiring, which no retry mends.
+          return Effect.failCause(cause)
         }
         note("store-failed")
         const answer: HttpApp.Default<E, R> = settings.isOpen ? restore(app) : Effect.succeed(
