@@ -112,7 +112,7 @@ export const makeStore = (
 export const makeMemory = (
   { maxBytes = 64 * 1024 * 1024, maxRecords = 10_000 }: MemoryOptions = {}
 ): Effect.Effect<IdempotencyStoreService, never, EffectScope.Scope> =>
-  makeService(memoryOperations({ maxBytes, maxRecords }))
+  Effect.suspend(() => makeService(memoryOperations({ maxBytes, maxRecords })))
 
 /**
  * The limits of a store in memory.

@@ -31,20 +31,22 @@ export const nodeCrypto = (host: Host): NodeCrypto | undefined => {
   }
 }
 
-const crypto = nodeCrypto(globalThis as Host)
+/** Returns a function that makes hashes: at once if the host can. @internal */
+export const sha256With =
+  (node: NodeCrypto | undefined) => (text: string, bytes: Uint8Array = none): string | Effect.Effect<string> =>
+    node === undefined
+      ? Effect.map(
+        Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", joined(utf8.encode(text), bytes))),
+        (hash) => Encoding.encodeHex(new Uint8Array(hash))
+      )
+      : node.createHash("sha256").update(text).update(bytes).digest("hex")
 
 const utf8 = new TextEncoder()
 
-/** The hash of a text and the bytes after it, as 64 hexadecimal digits: at once if the host can. @internal */
-export const sha256 = (text: string, bytes: Uint8Array = none, node = crypto): string | Effect.Effect<string> =>
-  node === undefined
-    ? Effect.map(
-      Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", joined(utf8.encode(text), bytes))),
-      (hash) => Encoding.encodeHex(new Uint8Array(hash))
-    )
-    : node.createHash("sha256").update(text).update(bytes).digest("hex")
-
 const none = new Uint8Array()
+
+/** The hash of a text and the bytes after it, as 64 hexadecimal digits. @internal */
+export const sha256 = sha256With(nodeCrypto(globalThis as Host))
 
 const joined = (first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> => {
   const all = new Uint8Array(first.length + second.length)

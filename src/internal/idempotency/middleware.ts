@@ -147,8 +147,8 @@ const claimed = <E, R>(
       // The claim may have come through.
       Effect.flatMap(Effect.forkDaemon(Effect.ignore(store.release({ id, token }))), () => {
         if (Option.isNone(Cause.failureOption(cause))) {
-          // An interruption, or a defect such as wrong wiring, which no retry mends.
-          return Effect.failCause(cause)
+          // An interruption, or a defect such as wrong wiring, which no retry mends. The cause holds no failure.
+          return Effect.failCause(cause as Cause.Cause<never>)
         }
         note("store-failed")
         const answer: HttpApp.Default<E, R> = settings.isOpen ? restore(app) : Effect.succeed(
