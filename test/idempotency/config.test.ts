@@ -90,7 +90,7 @@ describe("Idempotency.layerConfig", () => {
       expect(yield* errorOf({ IDEMPOTENCY_STORE_STATUSES: "2xx" })).toContain("Expected statuses")
       expect(yield* errorOf({ IDEMPOTENCY_IN_FLIGHT: "wait" })).toContain("together")
       expect(yield* errorOf({ IDEMPOTENCY_REPLAY_STATUS: "42" })).toContain("`replayStatus`")
-      expect(yield* errorOf({ KEYS_MODE: "none" }, { prefix: "KEYS" })).toContain("KEYS_MODE")
+      expect(yield* errorOf({ KEYS_MODE: "none" }, { prefix: "KEYS" })).toContain("KEYS.MODE")
     }))
 })
 

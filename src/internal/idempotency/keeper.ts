@@ -7,25 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import type * as EffectScope from "effect/Scope"
-import type { IdempotencyStoreOperations, IdempotencyStoreService, StoredResponse } from "./store.js"
-
-/** A key that a request of this process owns. @internal */
-export interface Held {
-  readonly id: string
-  readonly token: string
-  readonly leaseMillis: number
-  readonly ttlMillis: number
-  /** The response that is still to be stored, if the store did not answer when the request ended. */
-  response: StoredResponse | undefined
-  /** Whether the lease has ended and another request owns the key. */
-  isLost: boolean
-}
-
-/** @internal */
-export interface Keeper {
-  readonly add: (held: Held) => void
-  readonly remove: (held: Held) => void
-}
+import type { Held, IdempotencyStoreOperations, IdempotencyStoreService, Keeper } from "./store.js"
 
 /** Adds the fibers of a store, which end with the Scope. @internal */
 export const makeService = (

@@ -1,7 +1,5 @@
 /**
  * The responses of the middleware itself: problem details (RFC 9457) with stable codes.
- *
- * @internal
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type { Settings } from "./options.js"

@@ -12,11 +12,10 @@ import { isInterrupted } from "../scope/fork.js"
 import { type Journal, journalIn } from "../scope/journal.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import type { IdempotencyRequest } from "./current.js"
-import type { Held } from "./keeper.js"
 import type { Settings } from "./options.js"
 import { stored, unknownResponse } from "./replay.js"
 import { bytesAtHand, capture } from "./responseBody.js"
-import type { IdempotencyStoreError, IdempotencyStoreService, StoredResponse } from "./store.js"
+import type { Held, IdempotencyStoreError, IdempotencyStoreService, StoredResponse } from "./store.js"
 
 /** Another request has the key. The transaction of this one must not commit. */
 class LostLease extends Error {

@@ -1,7 +1,5 @@
 /**
  * The store in Redis: a hash for each record, and a script for each operation. Redis deletes what has expired.
- *
- * @internal
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * Which settings hold for a request: those of its route, if the middleware has options for it, else its own.
- *
- * @internal
  */
 import type * as HttpApi from "@effect/platform/HttpApi"
 import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"

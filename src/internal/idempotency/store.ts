@@ -4,7 +4,6 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Keeper } from "./keeper.js"
 
 /**
  * The response of a request, as a store keeps it.
@@ -103,6 +102,22 @@ export interface IdempotencyStoreOperations {
   readonly release: (owner: Owner) => Effect.Effect<boolean, IdempotencyStoreError>
   /** Deletes at most one batch of expired records, and returns their number. Absent if the store does that by itself. */
   readonly prune?: Effect.Effect<number, IdempotencyStoreError>
+}
+
+/** A key that a request of this process owns. @internal */
+export interface Held extends Owner {
+  readonly leaseMillis: number
+  readonly ttlMillis: number
+  /** The response that is still to be stored, if the store did not answer when the request ended. */
+  response: StoredResponse | undefined
+  /** Whether the lease has ended and another request owns the key. */
+  isLost: boolean
+}
+
+/** Renews the leases of the keys that it has. @internal */
+export interface Keeper {
+  readonly add: (held: Held) => void
+  readonly remove: (held: Held) => void
 }
 
 /**
