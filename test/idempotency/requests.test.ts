@@ -7,7 +7,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Logger, Option, TestClock } from "effect"
 import { HttpMiddleware, Idempotency } from "effect-airlock"
 import { createServer, request as httpRequest } from "node:http"
-import { connect } from "node:net"
+import { connect, type Socket } from "node:net"
 import { type App, hosts, post, posting } from "../support/idempotencyHosts.js"
 import { until } from "../support/until.js"
 
@@ -523,7 +523,10 @@ describe("the header of a key, on Node", () => {
               "127.0.0.1",
               () => socket.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nIdempotency-Key: ${key}\r\n\r\n`)
             )
-            socket.on("data", (data) => text += data).on("close", () => resolve(text)).on("error", () => resolve(text))
+            socket.on("data", (data: Buffer) => text += data).on("close", () => resolve(text)).on(
+              "error",
+              () => resolve(text)
+            )
           })
         )
         expect(answer).toMatch(/^HTTP\/1\.1 400 /)

@@ -187,7 +187,7 @@ export const idempotency: ReadonlyArray<Mutant> = [
       breaks: "keys: contradicting options are taken",
       symbol: "withoutContradictions",
       replace: "modeOf(other) !== modeOf(declared)",
-      by: "false",
+      by: "modeOf(other) !== modeOf(other)",
       tests: [requests]
     }
   ]),
@@ -305,8 +305,8 @@ export const idempotency: ReadonlyArray<Mutant> = [
     {
       breaks: "keys: a transaction does not record that its request commits",
       symbol: "exitOfBody",
-      replace: "frame.parent === undefined && journal !== undefined",
-      by: "false",
+      replace: "Effect.zipLeft(inserting, keepKey(journal, frame))",
+      by: "inserting",
       tests: [transactions]
     }
   ]),

@@ -48,7 +48,7 @@ const none = new Uint8Array()
 /** The hash of a text and the bytes after it, as 64 hexadecimal digits. @internal */
 export const sha256 = sha256With(nodeCrypto(globalThis as Host))
 
-const joined = (first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> => {
+const joined = (first: Uint8Array, second: Uint8Array) => {
   const all = new Uint8Array(first.length + second.length)
   all.set(first)
   all.set(second, first.length)
