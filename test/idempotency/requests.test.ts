@@ -498,7 +498,7 @@ describe("the header of a key, on Node", () => {
       const { counter, port } = yield* serveOn(createServer())
       for (const [a, b] of [["a", "b"], ["a", "a"], [`"a`, `b"`]]) {
         const [status, text] = yield* send(port, ["Host", "x", "Idempotency-Key", a!, "idempotency-key", b!])
-        expect([status, JSON.parse(text).code]).toEqual([400, "key-invalid"])
+        expect([status, text.includes("key-invalid")]).toEqual([400, true])
       }
       expect(counter.runs).toBe(0)
     }))
@@ -518,7 +518,7 @@ describe("the header of a key, on Node", () => {
         const answer = yield* Effect.promise(() =>
           new Promise<string>((resolve) => {
             let text = ""
-            const socket = connect(
+            const socket: Socket = connect(
               port,
               "127.0.0.1",
               () => socket.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nIdempotency-Key: ${key}\r\n\r\n`)
