@@ -171,3 +171,15 @@ export const outboxAge = Metric.gauge("airlock_outbox_age_millis", {
  * @category metrics
  */
 export const outboxRelays = Metric.gauge("airlock_outbox_relays", { description: "Relays of the outbox that live" })
+
+/**
+ * Counts the requests of `HttpMiddleware.idempotency` by what became of them: `executed`, `replayed`, `in-flight`, `key-reused`,
+ * `key-missing`, `key-invalid`, `body-unreadable`, `request-too-large` and `store-failed`. Those that were executed are counted once
+ * more at their end: `stored`, `released`, or `lost` if another request has taken the key over meanwhile.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const idempotency = Metric.frequency("airlock_idempotency", {
+  description: "Requests with idempotency keys, by what became of them"
+})

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -28,6 +29,10 @@ import type { Executor } from "./Executor.js"
 import { Airlock } from "./internal/contract/airlock.js"
 import { bodyScope } from "./internal/http/body.js"
 import { inRequestScope, type RequestOptions } from "./internal/http/request.js"
+import { settingsIn } from "./internal/idempotency/defaults.js"
+import { idempotent } from "./internal/idempotency/middleware.js"
+import type { IdempotencyOptions, IdempotencyRoute } from "./internal/idempotency/options.js"
+import type { IdempotencyStore } from "./internal/idempotency/store.js"
 import type { Policy } from "./Policy.js"
 
 export * from "@effect/platform/HttpMiddleware"
@@ -153,13 +158,14 @@ export const airlock: <E, R>(
  * @since 0.1.0
  * @category utility types
  */
-export type LayerContext<Options> = Exclude<
-  OptionsContext<Options>,
+export type LayerContext<Options> = Exclude<OptionsContext<Options>, RequestServices>
+
+/** The services that each request has. */
+type RequestServices =
   | HttpServerRequest.HttpServerRequest
   | HttpServerRequest.ParsedSearchParams
   | HttpRouter.RouteContext
   | EffectScope.Scope
->
 
 /**
  * The result of {@link airlockRouterWith}: a middleware whose `layer` is provided to some routes, or, with `global: true`,
@@ -287,6 +293,175 @@ export const airlockApiWith = <const Options extends AirlockHttpOptions>(
  * @category middleware
  */
 export const airlockApi: Layer.Layer<AirlockScope, never, Airlock> = airlockApiWith({})
+
+/**
+ * The options of {@link idempotency}.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface IdempotencyMiddlewareOptions extends IdempotencyOptions {
+  /** Options for the requests of some paths. Default: none. */
+  readonly routes?: ReadonlyArray<IdempotencyRoute>
+  /** An API whose endpoints and groups are annotated with `Idempotency.Endpoint`. Default: none. */
+  readonly api?: HttpApi.HttpApi.Any
+}
+
+type StoreContext<Options> = Options extends { readonly store: Effect.Effect<any, any, infer R> } ? R : never
+type FunctionContext<F> = F extends (...args: never) => infer T ? T extends Effect.Effect<any, any, infer R> ? R : never
+  : never
+type OwnContext<Options> =
+  | StoreContext<Options>
+  | (Options extends { readonly caller: infer F } ? FunctionContext<F> : never)
+  | (Options extends { readonly fingerprint: infer F } ? FunctionContext<F> : never)
+type RoutesContext<Options> = Options extends { readonly routes: ReadonlyArray<infer Route> }
+  ? Route extends unknown ? OwnContext<Route> : never
+  : never
+
+/**
+ * The services that the options of {@link idempotency} need: their stores, and what their functions use.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type IdempotencyContext<Options> =
+  | OwnContext<Options>
+  | RoutesContext<Options>
+  | (Options extends { readonly store: Effect.Effect<any, any, any> } ? never : IdempotencyStore)
+
+/**
+ * Checks idempotency keys: a request that is sent twice acts once. The first request runs, and its response is stored. A retry
+ * with the same key gets that response. Use it with `HttpServer.serve`, `HttpRouter.use`, one route, or several of them, **outside**
+ * of {@link airlock} and of transactions; where it stands inside of `airlock`, the response is stored after its scope has settled.
+ *
+ * Without options, each request with a method other than GET, HEAD, OPTIONS and TRACE needs a key. The responses of the middleware
+ * itself are `application/problem+json`, with a stable `code`.
+ *
+ * Throws an `IdempotencyOptionsError` if the options contradict each other.
+ *
+ * @example
+ * ```ts
+ * import { HttpRouter, HttpServer } from "@effect/platform"
+ * import { Layer } from "effect"
+ * import { HttpMiddleware, Idempotency } from "effect-airlock"
+ *
+ * declare const router: HttpRouter.HttpRouter
+ *
+ * const keys = HttpMiddleware.idempotency({
+ *   ttl: "2 days",
+ *   routes: [{ method: "POST", path: "/webhooks/:name", mode: "exempt" }]
+ * })
+ *
+ * const Server = router.pipe(
+ *   HttpServer.serve((app) => keys(HttpMiddleware.airlock(app))),
+ *   Layer.provide(Idempotency.layerMemory())
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const idempotency = <const Options extends IdempotencyMiddlewareOptions = {}>(
+  options?: Options & Exact<Options, IdempotencyMiddlewareOptions>
+) => {
+  const settings = settingsIn(options ?? {})
+  return <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R | IdempotencyContext<Options>> =>
+    idempotent(app, settings)
+}
+
+/** The same for hosts that build a middleware with an Effect. */
+const idempotencyWith = <R>(options: IdempotencyMiddlewareOptions) => {
+  const settings = settingsIn(options)
+  return Effect.map(
+    Effect.context<R>(),
+    (context) => <E, R2>(app: HttpApp.Default<E, R2>) => idempotent(app, settings, context as Context.Context<never>)
+  )
+}
+
+/**
+ * The result of {@link idempotencyRouter}: a middleware whose `layer` is provided to some routes, or, with `global: true`, a Layer
+ * that applies it to all routes.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type IdempotencyRouter<Options> = Options extends { readonly global: true } ? Layer.Layer<
+    never,
+    never,
+    HttpLayerRouter.HttpRouter | Exclude<IdempotencyContext<Options>, RequestServices>
+  >
+  : HttpLayerRouter.Middleware<{
+    provides: never
+    handles: never
+    error: never
+    requires: never
+    layerError: never
+    layerRequires: Exclude<IdempotencyContext<Options>, RequestServices>
+  }>
+
+/**
+ * {@link idempotency} for `HttpLayerRouter`. Provide its `layer` to the routes that need keys. With `global: true` (default:
+ * `false`) it applies to all routes. It serves `HttpLayerRouter.addHttpApi` too, with the option `api`.
+ *
+ * @example
+ * ```ts
+ * import { HttpLayerRouter, HttpServerResponse } from "@effect/platform"
+ * import { Layer } from "effect"
+ * import { HttpMiddleware, Idempotency } from "effect-airlock"
+ *
+ * const Orders = HttpLayerRouter.add("POST", "/orders", HttpServerResponse.text("ordered", { status: 201 })).pipe(
+ *   Layer.provide(HttpMiddleware.idempotencyRouter().layer)
+ * )
+ *
+ * const Server = HttpLayerRouter.serve(Orders).pipe(Layer.provide(Idempotency.layerMemory()))
+ * ```
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const idempotencyRouter = <
+  const Options extends IdempotencyMiddlewareOptions & { readonly global?: boolean } = {}
+>(
+  options?: Options & Exact<Options, IdempotencyMiddlewareOptions & { readonly global?: boolean }>
+): IdempotencyRouter<Options> => {
+  const { global = false, ...http }: IdempotencyMiddlewareOptions & { readonly global?: boolean } = options ?? {}
+  // The cases of `IdempotencyRouter`, as with `airlockRouterWith`.
+  return HttpLayerRouter.middleware(idempotencyWith<Exclude<IdempotencyContext<Options>, RequestServices>>(http), {
+    global
+  }) as unknown as IdempotencyRouter<Options>
+}
+
+/**
+ * {@link idempotency} for `HttpApiBuilder`, with the API whose endpoints and groups may be annotated with
+ * `Idempotency.Endpoint`.
+ *
+ * @example
+ * ```ts
+ * import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "@effect/platform"
+ * import { Layer } from "effect"
+ * import { HttpMiddleware, Idempotency } from "effect-airlock"
+ *
+ * class Shop extends HttpApi.make("shop").add(
+ *   HttpApiGroup.make("orders")
+ *     .add(HttpApiEndpoint.post("create", "/orders"))
+ *     .add(HttpApiEndpoint.post("search", "/orders/search").annotate(Idempotency.Endpoint, { mode: "exempt" }))
+ * ) {}
+ *
+ * const Keys = HttpMiddleware.idempotencyApi(Shop).pipe(Layer.provide(Idempotency.layerMemory()))
+ *
+ * const Server = HttpApiBuilder.serve().pipe(Layer.provide(Keys))
+ * ```
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const idempotencyApi = <const Options extends Omit<IdempotencyMiddlewareOptions, "api"> = {}>(
+  api: HttpApi.HttpApi.Any,
+  options?: Options & Exact<Options, Omit<IdempotencyMiddlewareOptions, "api">>
+): Layer.Layer<never, never, Exclude<IdempotencyContext<Options>, RequestServices>> =>
+  HttpApiBuilder.middleware(
+    idempotencyWith<Exclude<IdempotencyContext<Options>, RequestServices>>({ ...options, api })
+  )
 
 /**
  * Gives a streamed body a scope of its own. A body cannot enqueue into the scope of its request, which settles before the

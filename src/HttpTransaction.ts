@@ -5,7 +5,7 @@
  */
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerError from "@effect/platform/HttpServerError"
-import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -19,7 +19,8 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Tracer from "effect/Tracer"
 import { maySend } from "./internal/http/request.js"
-import { hookFor } from "./internal/http/responseHook.js"
+import { hookFor, joinHook } from "./internal/http/responseHook.js"
+import { protectedIn } from "./internal/idempotency/protectedRequest.js"
 import { currentOf, enter } from "./internal/scope/currentScope.js"
 import { isInterrupted } from "./internal/scope/fork.js"
 import { frameOf } from "./internal/scope/frame.js"
@@ -63,8 +64,10 @@ export const perRequest = <E, R>(
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(begin(Context.unsafeGet(outer, SqlClient.SqlClient), restore), (transaction) => {
         // If the client has closed the connection, the fiber is interrupted, and the transaction is rolled back.
-        const endBy = ({ status }: HttpServerResponse.HttpServerResponse) =>
-          transaction.end(status < 400 && !isInterrupted(fiber))
+        const endBy = (response: HttpServerResponse.HttpServerResponse) => {
+          protectedIn(outer)?.answerWith(response)
+          return transaction.end(response.status < 400 && !isInterrupted(fiber))
+        }
         const before: HttpApp.PreResponseHandler = (_, response) =>
           transaction.ended
             ? Effect.succeed(response)
@@ -146,7 +149,10 @@ const inTransaction = <A, E, R>(
     enter(fiber, frame, ...before === undefined ? [] : hookFor(fiber, frame, before))
     return self
   }
-  return before === undefined ? self : Effect.zipRight(HttpApp.appendPreResponseHandler(before), self)
+  const { source } = Context.unsafeGet(fiber.currentContext as Context.Context<HttpServerRequest>, HttpServerRequest)
+  return before === undefined || joinHook(fiber, source, before)
+    ? self
+    : Effect.zipRight(HttpApp.appendPreResponseHandler(before), self)
 }
 
 /** Removes the transaction from the context of the fiber, because the fiber may run a streamed body after the response. */

@@ -16,6 +16,7 @@ import { type CommitUnknownError, type FlushError, UndecoratedClientError } from
 import type { AirlockScope } from "./AirlockScope.js"
 import { Airlock } from "./internal/contract/airlock.js"
 import { enqueueEffect } from "./internal/scope/enqueue.js"
+import { journalIn } from "./internal/scope/journal.js"
 import { transactionIn } from "./internal/scope/transactionTag.js"
 import { withCallersStack } from "./internal/support/callSite.js"
 import { type Driver, drivers } from "./internal/transaction/driver.js"
@@ -27,6 +28,7 @@ import {
   sqlFrameOf,
   type TransactionError
 } from "./internal/transaction/frame.js"
+import { notedConnection } from "./internal/transaction/notedConnection.js"
 import { rollbackHook } from "./internal/transaction/rollbackHooks.js"
 import { type StatementParts, statementPartsOf } from "./internal/transaction/statementParts.js"
 
@@ -270,9 +272,17 @@ const decorate = (client: SqlClient.SqlClient, driver: Driver, airlock: Airlock[
   return Object.assign(decorated, { safe: decorated })
 }
 
-/** Refuses statements inside a transaction of another database, because they would run on that database. */
+/**
+ * Refuses statements inside a transaction of another database, because they would run on that database. Outside of a transaction
+ * the journal of the request notes what they write.
+ */
 const ownConnection = (client: SqlClient.SqlClient, acquirer: StatementParts[0]): StatementParts[0] =>
   Effect.withFiberRuntime((fiber) => {
-    const frame = sqlFrameOf(transactionIn(fiber.currentContext))
-    return frame === undefined || frame.connection.database === client.reserve ? acquirer : dieForeign
+    const transaction = transactionIn(fiber.currentContext)
+    const frame = sqlFrameOf(transaction)
+    if (frame !== undefined && frame.connection.database !== client.reserve) {
+      return dieForeign
+    }
+    const journal = transaction === undefined ? journalIn(fiber.currentContext) : undefined
+    return journal === undefined ? acquirer : Effect.map(acquirer, (connection) => notedConnection(connection, journal))
   })

@@ -112,6 +112,13 @@ export * as Executor from "./Executor.js"
 export * as HttpMiddleware from "./HttpMiddleware.js"
 
 /**
+ * Idempotency keys: a request that is sent twice acts once.
+ *
+ * @since 0.1.0
+ */
+export * as Idempotency from "./Idempotency.js"
+
+/**
  * An intent is one request to run a task.
  *
  * @since 0.1.0

@@ -9,6 +9,8 @@ interface Order {
   readonly path: string
   readonly requests: number
   readonly connections: number
+  /** Sends a POST with a body of JSON instead of a GET, each with an idempotency key of its own. Default: `false`. */
+  readonly posts?: boolean
 }
 
 /** The milliseconds of all requests together, and the 99th percentile of a single one. */
@@ -17,9 +19,17 @@ export interface Load {
   readonly p99: number
 }
 
-const run = ({ connections, path, port, requests }: Order): Promise<Load> =>
+const body = JSON.stringify({ name: "seven", count: 7 })
+
+let keys = 0
+
+const run = ({ connections, path, port, posts = false, requests }: Order): Promise<Load> =>
   new Promise((resolve, reject) => {
-    const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+    const request = () =>
+      posts
+        ? `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
+          `Content-Length: ${body.length}\r\nIdempotency-Key: key-${++keys}\r\n\r\n${body}`
+        : `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
     const started = process.hrtime.bigint()
     let sent = 0
     let answered = 0
@@ -32,7 +42,7 @@ const run = ({ connections, path, port, requests }: Order): Promise<Load> =>
         if (sent < requests) {
           sent++
           asked = performance.now()
-          socket.write(request)
+          socket.write(request())
         } else {
           socket.end()
         }

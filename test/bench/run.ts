@@ -6,6 +6,7 @@
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"
 import { http } from "./http.js"
+import { idempotency } from "./idempotency.js"
 import { outbox } from "./outbox.js"
 import { payload } from "./payload.js"
 import { peers } from "./peers.js"
@@ -23,6 +24,7 @@ const benchmarks: Record<string, Effect.Effect<void>> = {
   scale,
   peers,
   http,
+  idempotency,
   sql,
   outbox,
   relay,

@@ -99,7 +99,7 @@ export const http: ReadonlyArray<Mutant> = [
     {
       breaks: "HTTP: the scopes of a request have a hook each, which the platform runs from the outside to the inside",
       symbol: "hookFor",
-      replace: "hooked && handlersOf.get(hooked)",
+      replace: "handlersFor(fiber, source, scope.outer?.scope)",
       by: "undefined as Array<HttpApp.PreResponseHandler> | undefined",
       tests: ["test/HttpMiddleware.test.ts"]
     }
@@ -133,8 +133,8 @@ export const http: ReadonlyArray<Mutant> = [
     {
       breaks: "HTTP: the transaction of a refused request is committed",
       symbol: "perRequest",
-      replace: "status < 400",
-      by: "status < 500",
+      replace: "response.status < 400",
+      by: "response.status < 500",
       tests: ["test/HttpTransaction.test.ts"]
     },
     {

@@ -2,6 +2,7 @@ import { config } from "./config.js"
 import { executor } from "./executor.js"
 import { handler } from "./handler.js"
 import { http } from "./http.js"
+import { idempotency } from "./idempotency.js"
 import type { Mutant } from "./mutant.js"
 import { operations } from "./operations.js"
 import { outbox } from "./outbox.js"
@@ -18,6 +19,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...executor,
   ...telemetry,
   ...http,
+  ...idempotency,
   ...transaction,
   ...outbox,
   ...relay,

@@ -654,7 +654,7 @@ export const scope: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/scope/apply.ts", [
     {
       breaks: "I2: a handler's failure does not become a failure of the flush",
-      symbol: "dispatch",
+      symbol: "dispatchBatch",
       replace: "dispositions.fail(failed)",
       by: "",
       tests: ["test/Airlock.test.ts"]
@@ -703,7 +703,7 @@ export const scope: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "outbox: the held rows of discarded intents stay",
-      symbol: "applyAll",
+      symbol: "applyAll.discarded",
       replace: `"Discard"`,
       by: "",
       tests: ["test/outbox/suite.test.ts"]

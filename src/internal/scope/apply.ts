@@ -5,7 +5,7 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { BufferFullError, type FlushReason, ScopeClosedError } from "../../AirlockError.js"
+import { BufferFullError, DispatchError, type FlushReason, ScopeClosedError } from "../../AirlockError.js"
 import * as AirlockMetrics from "../../AirlockMetrics.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import { groupBy } from "../support/groupBy.js"
@@ -32,6 +32,9 @@ const applyAll = (scope: Scope, dispositions: Dispositions, fiber: AnyFiber): Ef
   }
   return Effect.suspend(() => {
     handOver(dispositions, fiber)
+    if (scope.journal !== undefined && dispositions.intentsWhere("Discard").length > 0) {
+      scope.journal.hasDiscarded = true
+    }
     const discarded = discardRows(scope, dispositions.intentsWhere("Discard", "Fail"))
     const reported = Effect.exit(Effect.suspend(() => reportUndispatched(scope, dispositions)))
     return Effect.flatMap(
@@ -106,11 +109,38 @@ const release = (
 ): Effect.Effect<void> =>
   intents.length === 0
     ? Effect.void
-    : Effect.map(releaseRows(scope, intents, { awaited }), () => reportDispatched(fiber, intents))
+    : Effect.map(releaseRows(scope, intents, { awaited }), () => {
+      if (scope.journal !== undefined) {
+        scope.journal.isOut = true
+      }
+      reportDispatched(fiber, intents)
+    })
+
+/** Gives intents to the executor, if the request of the scope still owns its idempotency key. */
+const dispatch = (
+  scope: Scope,
+  dispositions: Dispositions,
+  intents: ReadonlyArray<IntentRecord>,
+  fiber: AnyFiber
+): Effect.Effect<void> => {
+  const { journal } = scope
+  return journal === undefined || intents.length === 0
+    ? dispatchBatch(scope, dispositions, intents, fiber)
+    : Effect.flatMap(journal.beforeDispatch, (mayLeave) => {
+      if (mayLeave) {
+        return dispatchBatch(scope, dispositions, intents, fiber)
+      }
+      const cause = new Error("the request took longer than its lease, and another one has its idempotency key now")
+      dispositions.fail(
+        new Map(intents.map((intent) => [intent, new DispatchError({ task: intent.task.name, cause })]))
+      )
+      return Effect.void
+    })
+}
 
 /** Gives intents to the executor, as one batch, in order. */
-const dispatch = (
-  { airlock, executor, limits }: Scope,
+const dispatchBatch = (
+  { airlock, executor, journal, limits }: Scope,
   dispositions: Dispositions,
   intents: ReadonlyArray<IntentRecord>,
   fiber: AnyFiber
@@ -120,6 +150,12 @@ const dispatch = (
     (undispatched) => {
       const failed = new Map(undispatched.map(({ index, reason }) => [intents[index]!, reason]))
       dispositions.fail(failed)
+      if (journal !== undefined && undispatched.filter(({ reason }) => wasNotBegun(reason)).length < intents.length) {
+        journal.isOut = true
+      }
       reportDispatched(fiber, failed.size === 0 ? intents : intents.filter((intent) => !failed.has(intent)))
     }
   )
+
+/** Whether it is certain that the handler of an intent has not begun. */
+const wasNotBegun = ({ _tag }: FlushReason): boolean => _tag === "NotAttemptedError" || _tag === "UnknownTaskError"

@@ -16,6 +16,7 @@ import type { AnyFiber } from "../support/effectInternals.js"
 import type { Cascade } from "./cascade.js"
 import { type Fork, makeFork } from "./fork.js"
 import type { IntentRecord } from "./intentRecord.js"
+import { type Journal, journalIn } from "./journal.js"
 import type { PolicyChain } from "./policyChain.js"
 
 /** The scope, the policies and the fork of a fiber. @internal */
@@ -115,6 +116,8 @@ export class Scope implements CurrentInside {
   settled: Deferred.Deferred<Settlement> | undefined = undefined
   /** Present if its fiber entered it without a bracket, and leaves it when it settles. */
   entered: Entered | undefined = undefined
+  /** What its request has done, if that has an idempotency key. */
+  journal: Journal | undefined
   /** Its view, once one was asked for. */
   view: ScopeView | undefined = undefined
   /** Its name if the options have none. */
@@ -127,6 +130,7 @@ export class Scope implements CurrentInside {
     this.policies = fields.policies
     this.outer = fields.outer
     this.context = fields.context
+    this.journal = journalIn(fields.context)
     this.options = optionsOf(fields)
     this.cascade = fields.cascade
     this.planning = fields.planning

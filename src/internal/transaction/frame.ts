@@ -28,6 +28,7 @@ import type { AirlockService } from "../contract/airlock.js"
 import type { ScopeBehavior, ScopeOptions } from "../contract/scope.js"
 import { currentOf, exitInside } from "../scope/currentScope.js"
 import { type Frame, FrameKey } from "../scope/frame.js"
+import type { Journal } from "../scope/journal.js"
 import { openScope } from "../scope/open.js"
 import { forgetRows, insertRows } from "../scope/outboxRows.js"
 import { isInside, type Scope } from "../scope/scope.js"
@@ -186,10 +187,19 @@ const commit = (frame: SqlFrame, typed: boolean): Effect.Effect<void, SqlError |
   if (lost !== undefined) {
     return Effect.zipRight(rollback(frame), Effect.fail(lost))
   }
+  const { journal } = frame.scope
+  const committing = journal === undefined
+    ? driver.commit(raw, firstFailure)
+    : Effect.tap(driver.commit(raw, firstFailure), () => {
+      journal.isOut = true
+    })
   return Effect.catchAll(
-    driver.commit(raw, firstFailure),
+    committing,
     (error): Effect.Effect<never, SqlError | CommitUnknownError> => {
       if (error._tag === "CommitUnknownError") {
+        if (journal !== undefined) {
+          journal.isOut = true
+        }
         driver.discard(raw)
         return typed ? Effect.fail(error) : Effect.die(error)
       }
@@ -306,9 +316,13 @@ const exitOfBody = <A, E, R>(
   // The fiber's context has the services of `R`.
   const outer = fiber.currentContext as Context.Context<R>
   const context = Context.add(Context.add(outer, TransactionConnection, frame.transaction), Tracer.ParentSpan, span)
-  const body = frame.parent === undefined && frame.scope.executor.transactional !== undefined
+  const inserting = frame.parent === undefined && frame.scope.executor.transactional !== undefined
     ? Effect.zipLeft(self, insertIn(frame, fiber))
     : self
+  const { journal } = frame.scope
+  const body = frame.parent === undefined && journal !== undefined
+    ? Effect.zipLeft(inserting, keepKey(journal, frame))
+    : inserting
   return withoutMarker(exitInside(body, fiber, frame.scope, [FiberRef.currentContext, context]))
 }
 
@@ -326,6 +340,13 @@ const insertIn = (frame: SqlFrame, fiber: AnyFiber): Effect.Effect<void, SqlErro
         ? rolledBackBy(firstFailure)
         : error)
   })
+
+/** Records in the transaction that the request with this idempotency key has committed, while it still owns the key. */
+const keepKey = ({ beforeCommit }: Journal, { connection }: SqlFrame): Effect.Effect<void, SqlError> =>
+  Effect.mapError(beforeCommit, (error) =>
+    connection.lost ?? (error instanceof SqlError
+      ? error
+      : new SqlError({ message: "The idempotency key of a transaction could not be kept", cause: error })))
 
 const withTransactionSpan = <A, E, R>(
   { spanAttributes }: Database,
