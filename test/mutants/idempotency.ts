@@ -202,29 +202,11 @@ export const idempotency: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/idempotency/requestBody.ts", [
     {
-      breaks: "keys: a request that a router modifies has no body",
-      symbol: "descriptors.modify.value",
-      replace: "serveBody(modified, bytes)",
-      by: "",
-      tests: [bodies],
-      hangs: true
-    },
-    {
       breaks: "keys: a body has no limit on Node",
       symbol: "readNode",
       replace: "size > maxBytes",
       by: "false",
       tests: [bodies]
-    }
-  ]),
-  ...inFile("src/internal/idempotency/responseBody.ts", [
-    {
-      breaks: "keys: a stream of events is held back",
-      symbol: "capture",
-      replace: "body.contentType.startsWith(\"text/event-stream\")",
-      by: "false",
-      tests: [bodies],
-      hangs: true
     }
   ]),
   ...inFile("src/internal/idempotency/memory.ts", [
@@ -266,14 +248,6 @@ export const idempotency: ReadonlyArray<Mutant> = [
       replace: "isInTransaction(fiber.currentContext)",
       by: "false",
       tests: [transactions]
-    },
-    {
-      breaks: "keys: the fact of a commit is written beside its transaction",
-      symbol: "inSame",
-      replace: "databaseOf(transactionIn(fiber.currentContext)) === client.reserve",
-      by: "false",
-      tests: [transactions],
-      hangs: true
     }
   ]),
   ...inFile("src/internal/idempotency/sql/statements.ts", [
