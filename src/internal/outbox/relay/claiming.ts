@@ -122,7 +122,10 @@ export class Claiming {
 
   private wanted(pool: Pool, lanes: ReadonlyArray<Lane>, isFast: boolean): number {
     const { parts, pools, rows, settings } = this.state
-    if (this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes) {
+    if (
+      this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes ||
+      parts.outage?.isOn === true
+    ) {
       return 0
     }
     const rowsPerRun = Math.max(...lanes.map(({ task }) => parts.handlers.maxBatch(task)))

@@ -5,6 +5,7 @@
  * @internal
  */
 import type { ClaimedRow } from "../store/row.js"
+import type { RelayHandlers } from "./handlers.js"
 import { anyQueue, type RelaySettings } from "./settings.js"
 
 /** @internal */
@@ -57,13 +58,16 @@ export class Pool {
     this.rows = [...rows, ...this.takeAll()]
   }
 
-  /** Takes the first row, and with it as many of the same task as one run takes. */
-  takeRun(rowsPerRun: (task: string) => number, now: number): ReadonlyArray<ClaimedRow> {
+  /** Takes the first row, and with it as many as one run takes: of the same task, unless a run may mix tasks. */
+  takeRun(
+    { maxBatch, mixesTasks = false }: Pick<RelayHandlers, "maxBatch" | "mixesTasks">,
+    now: number
+  ): ReadonlyArray<ClaimedRow> {
     this.since = now
     const { task } = this.rows[this.first]!
-    const end = Math.min(this.rows.length, this.first + rowsPerRun(task))
+    const end = Math.min(this.rows.length, this.first + maxBatch(task))
     let next = this.first + 1
-    while (next < end && this.rows[next]!.task === task) {
+    while (next < end && (mixesTasks || this.rows[next]!.task === task)) {
       next++
     }
     return this.takeUntil(next)
