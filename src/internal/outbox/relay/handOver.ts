@@ -33,6 +33,7 @@ export const handOver = ({ batchSize, executor, handlers, limit, outage }: HandO
   /** The options that the executor does not carry out, and that were warned of. */
   const warned = new Set<Capability>()
 
+  /** Hands the next run over. Returns `false` if there is none. */
   const batch = (source: RunSource): Effect.Effect<boolean> =>
     Effect.suspend(() => {
       const run = source.next()
@@ -63,7 +64,17 @@ export const handOver = ({ batchSize, executor, handlers, limit, outage }: HandO
     maxBatch: () => batchSize,
     mixesTasks: true,
     // An interruption ends the batch, whose outcomes count if it still returns them.
-    work: (source) => Effect.uninterruptible(Effect.repeat(batch(source), { while: (goOn) => goOn }))
+    work: (source) =>
+      Effect.uninterruptible(Effect.suspend(() => {
+        let hasMore = true
+        return Effect.whileLoop({
+          while: () => hasMore,
+          body: () => batch(source),
+          step: (began) => {
+            hasMore = began
+          }
+        })
+      }))
   }
 }
 
