@@ -148,12 +148,13 @@ export const intentOf = (
 
 const noOptions: EncodedOptions = {}
 
-const decodeText = (
-  row: ClaimedRow,
+/** Decodes a payload that a task of this version has encoded, with the upcasts of the task as it is now. @internal */
+export const decodeText = <A>(
+  row: Pick<ClaimedRow, "version">,
   task: AnyTask,
   text: string,
-  intent: (payload: unknown, text: string) => Intent
-): Effect.Effect<Intent, StoredPayloadError> => {
+  intent: (payload: unknown, text: string) => A
+): Effect.Effect<A, StoredPayloadError> => {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -194,7 +195,7 @@ const upcasted = ({ upcast, version = 1 }: AnyTask, from: number, value: unknown
 }
 
 const undecodable = (
-  { version: storedVersion }: ClaimedRow,
+  { version: storedVersion }: Pick<ClaimedRow, "version">,
   { name, version = 1 }: AnyTask,
   issues: ReadonlyArray<string>,
   thrown?: { readonly cause: unknown }

@@ -60,14 +60,14 @@ export class Pool {
 
   /** Takes the first row, and with it as many as one run takes: of the same task, unless a run may mix tasks. */
   takeRun(
-    { maxBatch, mixesTasks = false }: Pick<RelayHandlers, "maxBatch" | "mixesTasks">,
+    handlers: Pick<RelayHandlers, "maxBatch" | "mixesTasks">,
     now: number
   ): ReadonlyArray<ClaimedRow> {
     this.since = now
     const { task } = this.rows[this.first]!
-    const end = Math.min(this.rows.length, this.first + maxBatch(task))
+    const end = Math.min(this.rows.length, this.first + handlers.maxBatch(task))
     let next = this.first + 1
-    while (next < end && (mixesTasks || this.rows[next]!.task === task)) {
+    while (next < end && (handlers.mixesTasks === true || this.rows[next]!.task === task)) {
       next++
     }
     return this.takeUntil(next)
