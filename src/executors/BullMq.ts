@@ -249,8 +249,10 @@ const openQueues = ({ connection, prefix }: ConnectionSettings) =>
     const queues = new Map<string, Queue>()
     const open = (name: string): Queue => {
       const queue = new Queue(name, {
-        // Without a connection a batch fails at once, and does not wait in this process.
-        connection: isClient(connection) ? connection : { ...connection, enableOfflineQueue: false },
+        // Without a connection a batch fails at once, and does not wait in this process, from which it would leave later.
+        connection: isClient(connection)
+          ? connection
+          : { ...connection, enableOfflineQueue: false, maxRetriesPerRequest: 0 },
         ...(prefix !== undefined && { prefix })
       })
       queue.on("error", (error) =>

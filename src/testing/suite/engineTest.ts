@@ -123,10 +123,9 @@ export const item = (text: string, options: EnqueueOptions = {}): Intent => ({
 /** @internal */
 export const areSuccesses = (outcomes: ReadonlyArray<Outcome>): ReadonlyArray<boolean> => outcomes.map(Exit.isSuccess)
 
-/** Waits until a condition holds. It uses no clock. @internal */
+/** A turn of the event loop, in which connections can do their work. @internal */
+export const turn: Effect.Effect<void> = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
+
+/** Waits until a condition holds. @internal */
 export const until = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    holds()
-      ? Effect.void
-      : Effect.zipRight(Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1))), until(holds))
-  )
+  Effect.suspend(() => holds() ? Effect.void : Effect.zipRight(turn, until(holds)))
