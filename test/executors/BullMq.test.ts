@@ -59,7 +59,7 @@ describeOnRedis("BullMQ", ({ connection, cut, prefix, restore, throughProxy }) =
         expect(first?.opts).toMatchObject({ attempts: 10, backoff: { type: "exponential", delay: 1000 } })
         expect(second).toMatchObject({ delay: 60_000, priority: 7, deduplicationId: "Mail:k" })
         expect(second?.opts).toMatchObject({ attempts: 3, lifo: true, backoff: { delay: 5 } })
-        expect(yield* Effect.promise(() => queue.getJobCounts("waiting", "delayed"))).toEqual({
+        expect(yield* Effect.promise(() => queue.getJobCounts("waiting", "delayed"))).toMatchObject({
           waiting: 1,
           delayed: 1
         })

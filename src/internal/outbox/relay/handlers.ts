@@ -5,6 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type { Handlers, WorkSource } from "../../contract/executor.js"
+import type { Batching } from "./pools.js"
 import type { Run } from "./run.js"
 
 /** @internal */
@@ -17,9 +18,6 @@ export interface RunSource extends WorkSource<Run> {
 }
 
 /** @internal */
-export interface RelayHandlers extends Pick<Handlers, "names" | "task"> {
-  readonly maxBatch: (task: string) => number
-  /** Whether one run may have rows of several tasks. Default: `false`. */
-  readonly mixesTasks?: boolean
+export interface RelayHandlers extends Batching, Pick<Handlers, "names" | "task"> {
   readonly work: (source: RunSource) => Effect.Effect<void>
 }

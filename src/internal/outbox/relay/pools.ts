@@ -5,8 +5,14 @@
  * @internal
  */
 import type { ClaimedRow } from "../store/row.js"
-import type { RelayHandlers } from "./handlers.js"
 import { anyQueue, type RelaySettings } from "./settings.js"
+
+/** How many rows one run takes. @internal */
+export interface Batching {
+  readonly maxBatch: (task: string) => number
+  /** Whether one run may have rows of several tasks. Default: `false`. */
+  readonly mixesTasks?: boolean
+}
 
 /** @internal */
 export class Pool {
@@ -60,7 +66,7 @@ export class Pool {
 
   /** Takes the first row, and with it as many as one run takes: of the same task, unless a run may mix tasks. */
   takeRun(
-    handlers: Pick<RelayHandlers, "maxBatch" | "mixesTasks">,
+    handlers: Batching,
     now: number
   ): ReadonlyArray<ClaimedRow> {
     this.since = now
