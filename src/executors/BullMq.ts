@@ -12,6 +12,7 @@ import {
   type Job,
   type JobsOptions,
   Queue,
+  type RedisOptions,
   UnrecoverableError,
   WaitingError,
   Worker
@@ -249,10 +250,7 @@ const openQueues = ({ connection, prefix }: ConnectionSettings) =>
     const queues = new Map<string, Queue>()
     const open = (name: string): Queue => {
       const queue = new Queue(name, {
-        // Without a connection a batch fails at once, and does not wait in this process, from which it would leave later.
-        connection: isClient(connection)
-          ? connection
-          : { ...connection, enableOfflineQueue: false, maxRetriesPerRequest: 0 },
+        connection: failingAtOnce(connection),
         ...(prefix !== undefined && { prefix })
       })
       queue.on("error", (error) =>
@@ -269,7 +267,12 @@ const openQueues = ({ connection, prefix }: ConnectionSettings) =>
     return { get: (name: string) => queues.get(name) ?? open(name) }
   })
 
-const isClient = (connection: ConnectionOptions): boolean => "duplicate" in connection
+/** Without a connection a batch fails at once, and does not wait in this process, from which it would leave later. */
+const failingAtOnce = (connection: ConnectionOptions): ConnectionOptions =>
+  "duplicate" in connection
+    ? connection
+    // It is no client, so these are its options.
+    : { ...connection as RedisOptions, enableOfflineQueue: false, maxRetriesPerRequest: 0 }
 
 /** BullMQ may wait for a Redis that is not there. */
 const closing = (close: () => Promise<unknown>): Effect.Effect<void> =>

@@ -13,7 +13,7 @@ import { areSuccesses, type DefineEngineTest, Item, item, turn, until } from "./
 
 /** @internal */
 export const engineFaults = (test: DefineEngineTest): void => {
-  test("names what did not leave while its engine is away, and hands it over when that is back", ({ airlock, dispatch, engine: { connection }, got, untilGot, work }) =>
+  test("names what did not leave while its engine is away, and hands it over when that is back", ({ airlock, dispatch, engine: { connection }, got, work }) =>
     Effect.gen(function*() {
       if (connection === undefined) {
         return
