@@ -33,8 +33,10 @@ import * as internalRequireRelay from "./internal/outbox/operations/requireRelay
 import type { OutboxSelection, OutboxSelectionError } from "./internal/outbox/operations/selection.js"
 import * as internalStats from "./internal/outbox/operations/stats.js"
 import { unroutable } from "./internal/outbox/operations/unroutable.js"
+import { handOver } from "./internal/outbox/relay/handOver.js"
+import { Outage } from "./internal/outbox/relay/outage.js"
 import { startRelay } from "./internal/outbox/relay/relay.js"
-import { checkHandlers, type RelayOptions, settingsOf } from "./internal/outbox/relay/settings.js"
+import { checkExecutor, checkHandlers, type RelayOptions, settingsOf } from "./internal/outbox/relay/settings.js"
 import { Discard, RetryAfter, Snooze } from "./internal/outbox/signal.js"
 import * as migration from "./internal/outbox/store/migration.js"
 import { relayStore } from "./internal/outbox/store/relayStore.js"
@@ -206,9 +208,16 @@ const heldTimeoutOf = (input: Duration.DurationInput): Duration.Duration => {
  * When the Layer closes, the relay begins no further handler, waits for the running ones, and acknowledges their rows. Provide
  * the Layers of the handlers to it, so that they close after it.
  *
+ * With the option `executor` it runs no handlers, and hands intents over to that executor: the outbox stands in front of an engine,
+ * and needs no Layers of handlers. The engine gets the payloads as they are stored, and of the options those that still matter. A
+ * row is acknowledged when the engine has taken its intent, so an intent reaches it at least once, and its id is what the engine
+ * can recognise a duplicate by. If the engine takes nothing of a batch, no attempt is counted, and the relay pauses: half a second,
+ * then twice as long each time, up to 30 seconds. An intent that it refuses, while it takes others, is retried with the backoff
+ * above, up to 30 seconds.
+ *
  * Errors, when it is built: an `OutboxSchemaError` if the tables are missing or have another version, and a `SqlError` if the
- * database does not answer. The Layer dies with a `RangeError` if an option is out of range, and if no task that it can run has
- * a handler. Later errors of the database are logged as warnings, and the relay goes on.
+ * database does not answer. The Layer dies with a `RangeError` if an option is out of range, if no task that it can run has
+ * a handler, and if its `executor` is not durable. Later errors of the database are logged as warnings, and the relay goes on.
  *
  * @example
  * ```ts
@@ -238,20 +247,28 @@ export const relay = (
     const client = yield* SqlClient
     const { executor, handlers } = yield* Airlock
     yield* schema.checkSchema(client, table)
-    yield* checkHandlers(handlers.names, settings)
-    if (executor.transactional === undefined) {
+    const engine = options.executor
+    yield* engine === undefined ? checkHandlers(handlers.names, settings) : checkExecutor(engine)
+    if (executor.transactional === undefined && !(engine !== undefined && executor.durable === true)) {
       yield* Effect.logWarning(
         `The relay of the outbox "${table}" runs with the executor "${executor.name}", which stores no intents in an outbox. ` +
           "Provide Outbox.live() in place of AirlockLive, unless only other processes store intents."
       )
     }
     const outbox = yield* outboxTable(table)
+    const outage = new Outage()
+    const { batchSize, timeout: limit } = settings
     yield* startRelay({
       store: yield* relayStore(client, table),
       acknowledge: makeStore(client, table).acknowledge,
       unroutable: (olderThanMillis) => unroutable(outbox, { olderThanMillis }),
-      handlers,
-      decode: (row) => intentOf(row, handlers, codec),
+      ...(engine === undefined
+        ? { handlers, decode: (row) => intentOf(row, handlers, codec) }
+        : {
+          handlers: handOver({ executor: engine, handlers, outage, batchSize, limit }),
+          decode: (row) => intentOf(row, { task: () => undefined }, codec),
+          outage
+        }),
       notified: yield* listen(client, table),
       transaction: (self) => Effect.provideService(transaction(self), SqlClient, client)
     }, settings)

@@ -1,4 +1,5 @@
 import { config } from "./config.js"
+import { engine } from "./engine.js"
 import { executor } from "./executor.js"
 import { handler } from "./handler.js"
 import { http } from "./http.js"
@@ -24,5 +25,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...outbox,
   ...relay,
   ...operations,
-  ...config
+  ...config,
+  ...engine
 ]

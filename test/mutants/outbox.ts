@@ -197,7 +197,7 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: the default delay has no end",
       symbol: "backoff",
-      replace: "Math.min(firstDelay * 2 ** (attempt - 1), lastDelay)",
+      replace: "Math.min(firstDelay * 2 ** (attempt - 1), longest)",
       by: "(firstDelay * 2 ** (attempt - 1))",
       tests: ["test/internal/outbox/retry.test.ts"]
     }

@@ -15,7 +15,7 @@ import { type PayloadCodecError, StoredPayloadError } from "../../AirlockError.j
 import type { AnyTask, EnqueueOptions, Intent, IntentId } from "../../Intent.js"
 import type { Handlers } from "../contract/executor.js"
 import { type Cascade, cascadeOf, tasksOf } from "../scope/cascade.js"
-import { recordOf } from "../scope/intentRecord.js"
+import { type IntentRecord, recordOf } from "../scope/intentRecord.js"
 import { asEither } from "../support/asEither.js"
 import { decode, encode, issuesIn } from "../support/payload.js"
 import { type PayloadCodec, runCodec } from "./codec.js"
@@ -113,8 +113,10 @@ export const intentOf = (
   handlers: Pick<Handlers, "task">,
   codec?: PayloadCodec
 ): Effect.Effect<Intent, RowError> => {
-  // If the handler has closed since the claim, its run fails with an `UnknownTaskError`, and the row is retried.
-  const task = handlers.task(row.task) ?? { name: row.task, payloadSchema: Schema.Unknown, version: row.version }
+  // If the handler has closed since the claim, its run fails with an `UnknownTaskError`, and the row is retried. A relay that
+  // hands rows over knows no task.
+  const known = handlers.task(row.task)
+  const task = known ?? { name: row.task, payloadSchema: Schema.Unknown, version: row.version }
   const { version = 1 } = task
   if (row.version > version) {
     return Either.left(new NewerVersionError({ task: row.task, storedVersion: row.version, version }))
@@ -127,7 +129,14 @@ export const intentOf = (
       return undecodable(row, task, ["options: no JSON"])
     }
   }
-  const intent = (payload: unknown) => intentWith(row, task, payload, options)
+  const intent = (payload: unknown, text: string) => {
+    const record = intentWith(row, task, payload, options)
+    if (known === undefined) {
+      // An executor that stores it elsewhere gets what the outbox has stored.
+      record.durable = { encoded: text, dropped: undefined, outbox: undefined }
+    }
+    return record
+  }
   if (options.codec !== true) {
     return decodeText(row, task, row.payload, intent)
   }
@@ -139,12 +148,13 @@ export const intentOf = (
 
 const noOptions: EncodedOptions = {}
 
-const decodeText = (
-  row: ClaimedRow,
+/** Decodes a payload that a task of this version has encoded, with the upcasts of the task as it is now. @internal */
+export const decodeText = <A>(
+  row: Pick<ClaimedRow, "version">,
   task: AnyTask,
   text: string,
-  intent: (payload: unknown) => Intent
-): Effect.Effect<Intent, StoredPayloadError> => {
+  intent: (payload: unknown, text: string) => A
+): Effect.Effect<A, StoredPayloadError> => {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -164,10 +174,10 @@ const decodeText = (
   return either === undefined
     ? Effect.matchEffect(decoded, {
       onFailure: (issues) => undecodable(row, task, issues),
-      onSuccess: (payload) => Effect.succeed(intent(payload))
+      onSuccess: (payload) => Effect.succeed(intent(payload, text))
     })
     : Either.isRight(either)
-    ? Either.right(intent(either.right))
+    ? Either.right(intent(either.right, text))
     : undecodable(row, task, either.left)
 }
 
@@ -185,13 +195,13 @@ const upcasted = ({ upcast, version = 1 }: AnyTask, from: number, value: unknown
 }
 
 const undecodable = (
-  { version: storedVersion }: ClaimedRow,
+  { version: storedVersion }: Pick<ClaimedRow, "version">,
   { name, version = 1 }: AnyTask,
   issues: ReadonlyArray<string>,
   thrown?: { readonly cause: unknown }
 ) => Either.left(new StoredPayloadError({ task: name, storedVersion, version, issues, ...thrown }))
 
-const intentWith = (row: ClaimedRow, task: AnyTask, payload: unknown, options: EncodedOptions): Intent =>
+const intentWith = (row: ClaimedRow, task: AnyTask, payload: unknown, options: EncodedOptions): IntentRecord =>
   recordOf({
     // `rowOf` wrote the id of an intent.
     id: row.id as IntentId,

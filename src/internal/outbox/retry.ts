@@ -28,14 +28,14 @@ const lastDelay = 3_600_000
 
 /**
  * The delay of a task without a schedule after attempt n, counted from 1: one second, doubled after each attempt, at most one
- * hour, reduced by a random part of up to half.
+ * hour (`longest`, in milliseconds), reduced by a random part of up to half.
  *
  * @internal
  */
-export const backoff = (attempt: number): Effect.Effect<Duration.Duration> =>
+export const backoff = (attempt: number, longest: number = lastDelay): Effect.Effect<Duration.Duration> =>
   Effect.map(
     Random.next,
-    (random) => Duration.millis(Math.min(firstDelay * 2 ** (attempt - 1), lastDelay) * (0.5 + random / 2))
+    (random) => Duration.millis(Math.min(firstDelay * 2 ** (attempt - 1), longest) * (0.5 + random / 2))
   )
 
 /**

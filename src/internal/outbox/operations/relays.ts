@@ -5,6 +5,7 @@
  */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import type { RelaySession } from "../store/session.js"
 import type { OutboxTable } from "./outboxTable.js"
 
 /**
@@ -19,8 +20,11 @@ export interface LiveRelay {
   readonly name: string
   /** When it started. */
   readonly since: Date
-  /** The tasks that it can run, each with the newest version that it knows. */
-  readonly tasks: ReadonlyArray<{ readonly task: string, readonly version: number }>
+  /**
+   * The tasks that it can run, each with the newest version that it knows. A relay that hands intents over to an executor serves
+   * every version, so `version` is absent. Absent if it serves all tasks.
+   */
+  readonly tasks?: ReadonlyArray<{ readonly task: string, readonly version?: number }>
   /** The queues that it serves. Absent if it serves all of them. */
   readonly queues?: ReadonlyArray<string>
 }
@@ -38,12 +42,18 @@ export const liveRelays = (
         id: String(id),
         name: String(name),
         since: new Date(Number(started_at)),
-        // `register` writes these columns.
-        tasks: (JSON.parse(String(tasks)) as ReadonlyArray<readonly [string, number]>)
-          .map(([task, version]) => ({ task, version })),
+        ...tasksOf(String(tasks)),
         ...(queues !== null && queues !== undefined && { queues: JSON.parse(String(queues)) as ReadonlyArray<string> })
       }))
   )
+
+/** `register` writes this column. */
+const tasksOf = (text: string): Pick<LiveRelay, "tasks"> => {
+  const tasks = JSON.parse(text) as RelaySession["tasks"]
+  return tasks === null
+    ? {}
+    : { tasks: tasks.map(([task, version]) => version === null ? { task } : { task, version }) }
+}
 
 /** Whether one of these relays can run the rows of a lane. @internal */
 export const isServed = (
@@ -52,5 +62,6 @@ export const isServed = (
 ): boolean =>
   relays.some(({ queues, tasks }) =>
     (queues === undefined || queues.includes(lane.queue)) &&
-    tasks.some(({ task, version }) => task === lane.task && lane.version <= version)
+    (tasks === undefined ||
+      tasks.some(({ task, version = Infinity }) => task === lane.task && lane.version <= version))
   )

@@ -78,8 +78,13 @@ export class Beginning {
     const slow: Array<Effect.Effect<void>> = []
     const mayBegin = this.state.mayBegin(session, now)
     for (let pool = mayBegin ? pools.next() : undefined; pool !== undefined; pool = pools.next()) {
-      const rows = pool.takeRun((task) => handlers.maxBatch(task), now)
-      const run = new Run(session, pool, handlers.task(rows[0]!.task)?.retry?.timeout ?? settings.timeout)
+      const rows = pool.takeRun(handlers, now)
+      const run = new Run(
+        session,
+        pool,
+        // A hand-over limits its time itself: an engine that does not answer fails no attempt.
+        settings.handsOver ? Duration.infinity : handlers.task(rows[0]!.task)?.retry?.timeout ?? settings.timeout
+      )
       const decoding = rows.flatMap((row) => this.decode(run, row))
       slow.push(...decoding)
       if (hasRows(run) || decoding.length > 0) {
@@ -98,7 +103,7 @@ export class Beginning {
   /** Decodes a row of a run. If its codec or Schema needs a fiber, returns the Effect that does it. */
   private decode(run: Run, row: ClaimedRow): ReadonlyArray<Effect.Effect<void>> {
     const { handlers } = this.state.parts
-    const maxAttempts = maxAttemptsOf(row, handlers.task(row.task), this.state.settings.maxAttempts)
+    const maxAttempts = maxAttemptsOf(row, handlers.task(row.task), this.state.settings)
     if (row.attempt >= maxAttempts) {
       this.results.fail({ session: run.session, row, cause: Cause.fail(new AttemptsUsedUp(maxAttempts)) })
       return []

@@ -128,7 +128,10 @@ export class Claiming {
 
   private wanted(pool: Pool, task: string, isFast: boolean): number {
     const { parts, pools, rows, settings } = this.state
-    if (this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes) {
+    if (
+      this.results.size > maxResults * settings.batchSize || rows.bytes >= settings.maxBytes ||
+      parts.outage?.isOn === true
+    ) {
       return 0
     }
     return pools.wanted(pool, parts.handlers.maxBatch(task), isFast)

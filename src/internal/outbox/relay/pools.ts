@@ -7,6 +7,13 @@
 import type { ClaimedRow } from "../store/row.js"
 import { anyQueue, type RelaySettings } from "./settings.js"
 
+/** How many rows one run takes. @internal */
+export interface Batching {
+  readonly maxBatch: (task: string) => number
+  /** Whether one run may have rows of several tasks. Default: `false`. */
+  readonly mixesTasks?: boolean
+}
+
 /** @internal */
 export class Pool {
   /** How many handlers run, or begin now. */
@@ -64,13 +71,16 @@ export class Pool {
     this.rows = [...rows, ...this.takeAll()]
   }
 
-  /** Takes the first row, and with it as many of the same task as one run takes. */
-  takeRun(rowsPerRun: (task: string) => number, now: number): ReadonlyArray<ClaimedRow> {
+  /** Takes the first row, and with it as many as one run takes: of the same task, unless a run may mix tasks. */
+  takeRun(
+    handlers: Batching,
+    now: number
+  ): ReadonlyArray<ClaimedRow> {
     this.since = now
     const { task } = this.rows[this.first]!
-    const end = Math.min(this.rows.length, this.first + rowsPerRun(task))
+    const end = Math.min(this.rows.length, this.first + handlers.maxBatch(task))
     let next = this.first + 1
-    while (next < end && this.rows[next]!.task === task) {
+    while (next < end && (handlers.mixesTasks === true || this.rows[next]!.task === task)) {
       next++
     }
     return this.takeUntil(next)

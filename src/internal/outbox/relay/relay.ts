@@ -66,6 +66,10 @@ export const startRelay = (
         intake: yield* inDaemon(
           claiming.run,
           beginning.run,
+          ...(parts.outage === undefined ? [] : [Effect.forever(parts.outage.ending(() => {
+            state.beginning.wake()
+            state.look()
+          }))]),
           Effect.forever(Effect.map(parts.notified, () => state.look()))
         ),
         rest: yield* inDaemon(renewing.run, results.run, Effect.forever(workers.sweep), upkeep(state))

@@ -3,11 +3,12 @@
  *
  * @internal
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as AirlockMetrics from "../../../AirlockMetrics.js"
+import type { Capability, DispatchReason } from "../../contract/executor.js"
 import type { ClaimedRow } from "../store/row.js"
 import type { Reaped } from "../store/session.js"
 import type { UnroutableLane } from "./state.js"
@@ -30,12 +31,12 @@ export const attemptFailed = (
     Metric.increment(Metric.tagged(AirlockMetrics.failedAttempts, "task", task)),
     next._tag === "Dead"
       ? deadLetter(
-        `${name} is a dead letter after attempt ${attempt} of ${maxAttempts}, and stays in the outbox: ${error}`,
+        `${name} is a dead letter after attempt ${attempt}${outOf(maxAttempts)}, and stays in the outbox: ${error}`,
         annotations
       )
       : Effect.annotateLogs(
         Effect.logWarning(
-          `Attempt ${attempt} of ${maxAttempts} of intent ${id} of "${task}" failed. The next one is in ${
+          `Attempt ${attempt}${outOf(maxAttempts)} of intent ${id} of "${task}" failed. The next one is in ${
             printMillis(next.delayMillis)
           }: ${error}`
         ),
@@ -43,6 +44,8 @@ export const attemptFailed = (
       )
   )
 }
+
+const outOf = (maxAttempts: number): string => Number.isFinite(maxAttempts) ? ` of ${maxAttempts}` : ""
 
 const deadLetter = (message: string, annotations: Record<string, unknown> & { readonly "airlock.task": string }) =>
   Effect.zipRight(
@@ -71,6 +74,29 @@ export const unroutable = ({ ageMillis, queue, task, version }: UnroutableLane):
     ),
     { "airlock.task": task }
   )
+
+/** @internal */
+export const engineDown = (
+  executor: string,
+  intents: number,
+  pauseMillis: number,
+  reason: DispatchReason
+): Effect.Effect<void> =>
+  Effect.logWarning(
+    `The executor "${executor}" took none of ${intents} intent(s). They wait in the outbox, and no attempt is counted. The relay ` +
+      `tries again in ${printMillis(pauseMillis)}.`,
+    Cause.fail(reason)
+  )
+
+/** @internal */
+export const optionsIgnored = (executor: string, options: ReadonlyArray<Capability>): Effect.Effect<void> =>
+  Effect.forEach(options, (option) =>
+    Effect.logWarning(
+      `The executor "${executor}" does not carry out the option \`${option}\`, with which intents of the outbox were enqueued. ` +
+        (option === "orderingKey"
+          ? "They were handed over in the order of their keys, and may run in another one."
+          : "They run as if they did not have it.")
+    ), { discard: true })
 
 const printMillis = (millis: number): string => Duration.format(Duration.millis(Math.round(millis)))
 

@@ -54,4 +54,4 @@ export class Session implements RelaySession {
 
 /** Whether a relay that serves these tasks can run the rows of a lane: those of its own version and of older ones. @internal */
 export const isRunnable = (tasks: RelaySession["tasks"], { task, version }: Lane): boolean =>
-  tasks.some(([name, newest]) => name === task && version <= newest)
+  tasks === null || tasks.some(([name, newest]) => name === task && (newest === null || version <= newest))

@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Executor } from "../../contract/executor.js"
 import type { PayloadCodec } from "../codec.js"
 
 /**
@@ -16,16 +17,27 @@ export interface RelayOptions {
   readonly table?: string
   /** The name of this relay in logs, in `Outbox.stats` and in the history of attempts. Default: the id of the process. */
   readonly name?: string
-  /** How many handlers run at a time. Default: the sum of `queues`, or 10. */
+  /**
+   * The executor to which the relay hands intents over, in place of running their handlers: `BullMq.executor`, for example. It has
+   * to be durable. Default: none.
+   */
+  readonly executor?: Executor
+  /**
+   * How many handlers run at a time, or with an `executor` how many batches are handed over at a time: with more than one, they
+   * can overtake each other. Default: the sum of `queues`, or 10; with an `executor` 1.
+   */
   readonly concurrency?: number
   /**
    * How many handlers of each queue run at a time. `"*"` stands for all queues that are not named, together; without it, the
    * relay serves only the named ones. An intent without a queue is in the queue `default`. Default: all queues together.
    */
   readonly queues?: Readonly<Record<string, number>>
-  /** The names of the tasks that the relay runs. Default: all tasks that have a handler in this process. */
+  /**
+   * The names of the tasks that the relay runs. Default: all tasks that have a handler in this process; with an `executor` all
+   * tasks.
+   */
   readonly tasks?: ReadonlyArray<string>
-  /** The maximum number of rows of one claim. Default: 500. */
+  /** The maximum number of rows of one claim, and of one batch for an `executor`. Default: 500. */
   readonly batchSize?: number
   /** The maximum size of the payloads that the relay holds at a time, in bytes. The last payload may exceed it. Default: 16 MiB. */
   readonly maxBytes?: number
@@ -36,11 +48,14 @@ export interface RelayOptions {
   readonly lease?: Duration.DurationInput
   /** How often the relay looks for rows while nothing notifies it. Default: 1 second. */
   readonly pollInterval?: Duration.DurationInput
-  /** After how many failed attempts an intent is a dead letter, unless it or its task says otherwise. Default: 25. */
+  /**
+   * After how many failed attempts an intent is a dead letter, unless it or its task says otherwise. With an `executor` these are
+   * attempts to hand it over, and what the intent says is for the engine. Default: 25; with an `executor` no limit.
+   */
   readonly maxAttempts?: number
   /**
    * The time limit of one run of a handler, unless its task has one of its own. A handler that exceeds it is interrupted, and its
-   * attempt has failed. Default: 15 minutes.
+   * attempt has failed. With an `executor` it is the time limit of a batch. Default: 15 minutes; with an `executor` 1 minute.
    */
   readonly timeout?: Duration.DurationInput
   /** The time that running handlers have to end when the Layer closes. Then they are interrupted. Default: 10 seconds. */
@@ -61,6 +76,8 @@ export interface RelayOptions {
 
 /** @internal */
 export interface RelaySettings {
+  /** Whether the relay hands rows over to an executor. */
+  readonly handsOver: boolean
   readonly name: string
   readonly concurrency: number
   readonly queues: ReadonlyMap<string, number>
@@ -84,7 +101,9 @@ const defaultConcurrency = 10
 /** Throws a `RangeError` if an option is out of range. @internal */
 export const settingsOf = (options: RelayOptions): RelaySettings => {
   const given = options.concurrency === undefined ? undefined : countOf("concurrency", options.concurrency)
-  const queues = new Map(Object.entries(options.queues ?? { [anyQueue]: given ?? defaultConcurrency }))
+  const handsOver = options.executor !== undefined
+  const concurrency = given ?? (handsOver ? 1 : defaultConcurrency)
+  const queues = new Map(Object.entries(options.queues ?? { [anyQueue]: concurrency }))
   if (queues.size === 0) {
     throw new RangeError("Outbox.relay needs at least one queue in its option `queues`")
   }
@@ -94,6 +113,7 @@ export const settingsOf = (options: RelayOptions): RelaySettings => {
     throw new RangeError("Outbox.relay needs at least one task in its option `tasks`")
   }
   return {
+    handsOver,
     name: options.name ?? defaultName(),
     concurrency: given ?? countOf("concurrency", sum),
     queues,
@@ -102,8 +122,10 @@ export const settingsOf = (options: RelayOptions): RelaySettings => {
     maxBytes: countOf("maxBytes", options.maxBytes ?? 16 * 1024 * 1024),
     lease: finite("lease", timeOf("lease", options.lease ?? "30 seconds")),
     pollInterval: timeOf("pollInterval", options.pollInterval ?? "1 second"),
-    maxAttempts: countOf("maxAttempts", options.maxAttempts ?? 25),
-    timeout: timeOf("timeout", options.timeout ?? "15 minutes"),
+    maxAttempts: handsOver && options.maxAttempts === undefined
+      ? Infinity
+      : countOf("maxAttempts", options.maxAttempts ?? 25),
+    timeout: timeOf("timeout", options.timeout ?? (handsOver ? "1 minute" : "15 minutes")),
     drainTimeout: timeOf("drainTimeout", options.drainTimeout ?? "10 seconds", 0),
     keepDone: options.keepDone === undefined ? undefined : timeOf("keepDone", options.keepDone),
     unroutableAfter: timeOf("unroutableAfter", options.unroutableAfter ?? "5 minutes")
@@ -124,6 +146,15 @@ export const checkHandlers = (
     ? Effect.dieMessage(`Outbox.relay has no handler for these of its \`tasks\`: ${missing.join(", ")}`)
     : Effect.void
 }
+
+/** An executor in this process would lose what the relay has acknowledged. @internal */
+export const checkExecutor = ({ durable, name }: Executor): Effect.Effect<void> =>
+  durable === false
+    ? Effect.dieMessage(
+      `Outbox.relay cannot hand intents over to the executor "${name}", which does not store them. To run their handlers in this ` +
+        "process, leave out the option `executor`."
+    )
+    : Effect.void
 
 const countOf = (name: string, value: number, least = 1): number => {
   if (!Number.isSafeInteger(value) || value < least) {

@@ -7,12 +7,13 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Intent } from "../../../Intent.js"
-import type { Handlers } from "../../contract/executor.js"
 import { Wakeup } from "../../support/wakeup.js"
 import type { RowError } from "../intentRow.js"
 import type { ClaimedRow, Lane } from "../store/row.js"
 import type { Begun } from "../store/session.js"
 import type { Store } from "../store/store.js"
+import type { RelayHandlers } from "./handlers.js"
+import type { Outage } from "./outage.js"
 import { Pools } from "./pools.js"
 import type { Run } from "./run.js"
 import { Session } from "./session.js"
@@ -29,7 +30,9 @@ export interface RelayParts {
   readonly store: Store
   /** Acknowledges rows in the transaction that is open in the fiber. */
   readonly acknowledge: Store["acknowledge"]
-  readonly handlers: Pick<Handlers, "names" | "task" | "work" | "maxBatch">
+  readonly handlers: RelayHandlers
+  /** Present if the relay hands rows over to an engine: whether that takes nothing now. */
+  readonly outage?: Outage
   /** The lanes that no live relay serves, and whose next rows have waited for longer than this. */
   readonly unroutable: (olderThanMillis: number) => Effect.Effect<ReadonlyArray<UnroutableLane>, SqlError>
   /** Makes the intent of a row. */
@@ -103,9 +106,12 @@ export class RelayState {
       : { upTo: last, except: except.map(({ id }) => id), also: [] }
   }
 
-  /** The tasks that this relay can run, with the newest version of each. */
+  /** The tasks that this relay can run, with the newest version of each. An engine takes every task and version. */
   get tasks(): Session["tasks"] {
     const { handlers } = this.parts
+    if (this.settings.handsOver) {
+      return this.settings.tasks === undefined ? null : Array.from(this.settings.tasks, (name) => [name, null])
+    }
     return handlers.names
       .filter((name) => this.settings.tasks?.has(name) ?? true)
       .map((name) => [name, handlers.task(name)?.version ?? 1])
@@ -132,7 +138,7 @@ export class RelayState {
 
   /** Whether handlers of rows that a session has claimed may begin: other relays cannot have taken over the rows yet. */
   mayBegin(session: Session, now: number): boolean {
-    return !this.isStopping && session.isAlive(now)
+    return !this.isStopping && session.isAlive(now) && this.parts.outage?.isOn !== true
   }
 
   /**

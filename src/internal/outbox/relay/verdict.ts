@@ -50,17 +50,25 @@ export interface Verdict {
 /** The maximum size of a stored error, in bytes of UTF-8. */
 const maxErrorBytes = 16_384
 
+/** The longest delay between two attempts to hand a row over, in milliseconds: an engine that is down comes back soon. */
+const lastHandOverDelay = 30_000
+
 /** @internal */
-export const maxAttemptsOf = (row: ClaimedRow, task: AnyTask | undefined, standard: number): number =>
-  row.maxAttempts ?? task?.retry?.maxAttempts ?? standard
+export const maxAttemptsOf = (
+  row: ClaimedRow,
+  task: AnyTask | undefined,
+  { handsOver, maxAttempts: standard }: Pick<RelaySettings, "handsOver" | "maxAttempts">
+): number =>
+  // The limits of a row and its task are those of its runs, and an engine that takes it carries them out.
+  handsOver ? standard : row.maxAttempts ?? task?.retry?.maxAttempts ?? standard
 
 /** @internal */
 export const verdictOf = (
   { cause, row }: Failed,
   task: AnyTask | undefined,
-  settings: Pick<RelaySettings, "maxAttempts" | "pollInterval">
+  settings: Pick<RelaySettings, "handsOver" | "maxAttempts" | "pollInterval">
 ): Effect.Effect<Verdict> => {
-  const maxAttempts = maxAttemptsOf(row, task, settings.maxAttempts)
+  const maxAttempts = maxAttemptsOf(row, task, settings)
   const error = shortenBytes(printCause(cause), maxErrorBytes)
   const fails = (next: Failure["next"]): Verdict => ({ next, counts: true, maxAttempts, error })
   const waits = (delay: Duration.Duration): Verdict => ({ next: after(delay), counts: false, maxAttempts, error: null })
@@ -86,8 +94,8 @@ export const verdictOf = (
   return signal?._tag === "RetryAfter"
     ? Effect.succeed(fails(after(signal.duration)))
     : Effect.map(
-      reason?._tag === "PayloadCodecError"
-        ? Effect.asSome(backoff(row.attempt + 1))
+      reason?._tag === "PayloadCodecError" || settings.handsOver
+        ? Effect.asSome(backoff(row.attempt + 1, settings.handsOver ? lastHandOverDelay : undefined))
         : delayAfter(task?.retry?.schedule, row.attempt + 1, reason ?? dispatchError(row.task, cause)),
       Option.match({ onNone: () => fails(dead), onSome: (delay) => fails(after(delay)) })
     )

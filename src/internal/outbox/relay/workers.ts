@@ -12,9 +12,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { SettleTimeoutError } from "../../../AirlockError.js"
-import type { Outcome, WorkSource } from "../../contract/executor.js"
+import type { Outcome } from "../../contract/executor.js"
 import { startFiber } from "../../support/effectInternals.js"
 import { Wakeup } from "../../support/wakeup.js"
+import type { RunSource } from "./handlers.js"
 import * as report from "./report.js"
 import type { Results } from "./results.js"
 import type { Run, Worker } from "./run.js"
@@ -50,7 +51,7 @@ export class Workers {
     })
   }
 
-  private source(worker: Worker): WorkSource<Run> {
+  private source(worker: Worker): RunSource {
     return {
       next: () => {
         const now = this.state.now()
@@ -63,6 +64,7 @@ export class Workers {
         return run
       },
       ended: (run, outcomes) => this.end(run, outcomes),
+      refused: (run) => this.refuse(run),
       transact: (run, handler) => this.transact(run, handler)
     }
   }
@@ -97,6 +99,18 @@ export class Workers {
     if (this.state.isStopping) {
       this.ended.wake()
     }
+  }
+
+  /** The engine took nothing of a run. */
+  private refuse(run: Run): boolean {
+    if (!this.state.runs.delete(run)) {
+      return false
+    }
+    this.state.giveBack(run)
+    if (this.state.isStopping) {
+      this.ended.wake()
+    }
+    return true
   }
 
   /** Runs a handler in a transaction that also acknowledges its rows. */

@@ -23,8 +23,10 @@ export interface RelaySession {
   readonly id: string
   /** The name of the relay, for people. */
   readonly name: string
-  /** The tasks that the relay can run, each with the newest version that it knows. */
-  readonly tasks: ReadonlyArray<readonly [task: string, version: number]>
+  /**
+   * The tasks that the relay can run, each with the newest version that it knows, or `null` for all versions. `null` for all tasks.
+   */
+  readonly tasks: ReadonlyArray<readonly [task: string, version: number | null]> | null
   /** The queues whose rows the relay runs, or `null` for all of them. */
   readonly queues: ReadonlyArray<string> | null
 }

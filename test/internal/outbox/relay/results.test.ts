@@ -423,7 +423,9 @@ describe("results", () => {
       yield* until(Effect.sync(() => ran.length === 4))
       yield* later(Effect.sync(() => logs.filter((line) => line.includes("before its lease ended")).length === 2))
       isDown = false
-      yield* later(isIdle)
+      // Sooner than the upkeep looks for such rows, once a minute.
+      yield* TestClock.adjust("10 seconds")
+      yield* until(isIdle)
       expect(yield* states).toEqual({ scheduled: [3, 4] })
       expect(ran.length).toBe(8)
     })
