@@ -371,15 +371,25 @@ export const worker = (
         yield* outcome!
       })
 
+    let isStopping = false
+
+    /** No attempt is counted. */
+    const giveBack = async (job: Job<JobData>, token: string | undefined): Promise<never> => {
+      await job.moveToWait(token)
+      throw new WaitingError()
+    }
+
     const process = async (job: Job<JobData>, token?: string): Promise<void> => {
+      if (isStopping) {
+        // It was on its way to the worker when that was closed.
+        return giveBack(job, token)
+      }
       const fiber = fork(run(job))
       running.add(fiber)
       const exit = await Effect.runPromise(Fiber.await(fiber))
       running.delete(fiber)
       if (stopped.has(fiber) && Exit.isFailure(exit)) {
-        // The worker stops. No attempt is counted.
-        await job.moveToWait(token)
-        throw new WaitingError()
+        return giveBack(job, token)
       }
       if (Exit.isFailure(exit)) {
         throw errorOf(exit.cause)
@@ -399,6 +409,7 @@ export const worker = (
 
     yield* Effect.acquireRelease(start, (bullWorker) =>
       Effect.gen(function*() {
+        isStopping = true
         const closed = yield* Effect.forkDaemon(Effect.ignore(Effect.tryPromise(() => bullWorker.close())))
         const inTime = yield* Effect.timeoutOption(Effect.interruptible(Fiber.await(closed)), drainTimeout)
         if (Option.isNone(inTime)) {

@@ -179,6 +179,6 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
         const jobs = yield* jobsOf(queue)
         expect(jobs.map(({ id }) => id)).toEqual([...ids].sort())
         expect(jobs.map(({ data }) => data.payload)).toEqual([{ to: "a" }, { to: "b" }, { to: "c" }])
-      }).pipe(Effect.provide(application), Effect.provide(Airlock.unchecked)))
+      }).pipe(Effect.scoped, Effect.provide(application), Effect.provide(Airlock.unchecked)))
   })
 })

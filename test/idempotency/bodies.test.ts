@@ -185,11 +185,8 @@ for (const host of hosts) {
           expect(first.status).toBe(201)
           expect(Buffer.compare(first.body, large)).toBe(0)
           const again = yield* ask("/", post("k"))
-          expect([again.status, again.code, JSON.parse(again.text).originalStatus]).toEqual([
-            409,
-            "response-not-stored",
-            201
-          ])
+          expect([again.status, again.code]).toEqual([409, "response-not-stored"])
+          expect(again.text).toContain(`"originalStatus":201`)
           expect(runs).toBe(1)
         }
       }))

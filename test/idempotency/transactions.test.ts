@@ -137,6 +137,18 @@ onEachDatabase((database: Database) => {
         expect(yield* left).toEqual(["left"])
       }))
 
+    test("is not run again after a 500, if an effect has left with the scope of outer middleware", (serve) =>
+      Effect.gen(function*() {
+        const flushing = HttpMiddleware.airlockWith({ shouldFlush: () => true })
+        const ask = yield* serve(
+          Effect.as(note("left"), failed),
+          (app) => flushing(HttpMiddleware.idempotency()(app) as App) as App
+        )
+        expect((yield* ask("/", post("key"))).status).toBe(500)
+        expect((yield* ask("/", post("key"))).headers.get("idempotency-replayed")).toBe("true")
+        expect(yield* left).toEqual(["left"])
+      }))
+
     test("is not run again after a 500, if it has kept its key", (serve) =>
       Effect.gen(function*() {
         const ask = yield* serve(Effect.zipRight(Idempotency.keep, failed))
