@@ -10,6 +10,8 @@ import * as Encoding from "effect/Encoding"
 /** The part of `node:crypto` that is used. */
 interface NodeCrypto {
   readonly createHash: (algorithm: "sha256") => Hash
+  /** Twice as fast for small inputs. Node has it since 20.12. */
+  readonly hash?: (algorithm: "sha256", data: string | Uint8Array, encoding: "hex") => string
 }
 
 interface Hash {
@@ -39,7 +41,12 @@ export const sha256With =
         Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", joined(utf8.encode(text), bytes))),
         (hash) => Encoding.encodeHex(new Uint8Array(hash))
       )
+      : node.hash !== undefined && bytes.length < small
+      ? node.hash("sha256", bytes.length === 0 ? text : joined(utf8.encode(text), bytes), "hex")
       : node.createHash("sha256").update(text).update(bytes).digest("hex")
+
+/** To copy so many bytes costs less than what the faster function saves. */
+const small = 4096
 
 const utf8 = new TextEncoder()
 
