@@ -1,60 +1,19 @@
 /**
  * Starts servers with idempotency keys in processes of their own.
  */
-import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
-import { build } from "esbuild"
 import { spawn } from "node:child_process"
-import { mkdirSync, rmSync } from "node:fs"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
-import { afterAll } from "vitest"
+import { bundled, programDatabase } from "./childProgram.js"
 import type { IdempotencyEvent, IdempotencyProgram } from "./idempotencyProcess.js"
-import { mysql, postgres } from "./servers.js"
 import { until } from "./until.js"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
-const file = `${root}/.tmp/idempotencyProcess-${process.pid}.cjs`
-mkdirSync(`${root}/.tmp`, { recursive: true })
-await build({
-  entryPoints: [fileURLToPath(new URL("idempotencyProcess.ts", import.meta.url))],
-  outfile: file,
-  bundle: true,
-  platform: "node",
-  format: "cjs",
-  tsconfig: `${root}/tsconfig.json`,
-  external: ["better-sqlite3", "pg-native"],
-  logLevel: "error"
-})
-afterAll(() => rmSync(file, { force: true }))
-
-/** The database of the client, as another process can open it. */
-const database = Effect.flatMap(
-  SqlClient,
-  (sql): Effect.Effect<Pick<IdempotencyProgram, "dialect" | "database">, unknown> =>
-    sql.onDialectOrElse({
-      pg: () =>
-        Effect.map(sql<{ readonly name: string }>`SELECT current_database() AS name`, ([row]) => ({
-          dialect: "pg" as const,
-          database: new URL(`/${row!.name}`, postgres.url).href
-        })),
-      mysql: () =>
-        Effect.map(sql<{ readonly name: string }>`SELECT DATABASE() AS name`, ([row]) => ({
-          dialect: "mysql" as const,
-          database: new URL(`/${row!.name}`, mysql.url).href
-        })),
-      orElse: () =>
-        Effect.map(sql<{ readonly file: string }>`PRAGMA database_list`, ([row]) => ({
-          dialect: "sqlite" as const,
-          database: row!.file
-        }))
-    })
-)
+const file = await bundled("idempotencyProcess")
 
 /** Starts a server, which is killed with the Scope, and waits until it listens. */
 export const startServer = (options: Omit<IdempotencyProgram, "dialect" | "database">) =>
   Effect.gen(function*() {
-    const program: IdempotencyProgram = { ...options, ...(yield* database) }
+    const program: IdempotencyProgram = { ...options, ...(yield* programDatabase) }
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
         spawn(process.execPath, [file, JSON.stringify(program)], { stdio: ["ignore", "pipe", "inherit"] })

@@ -5,56 +5,14 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { Airlock } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
-import { build } from "esbuild"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdirSync, rmSync } from "node:fs"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
-import { afterAll } from "vitest"
+import { bundled, programDatabase } from "./childProgram.js"
 import { Job, type RelayEvent, type RelayProgram, SecondJob } from "./relayJobs.js"
-import { mysql, postgres } from "./servers.js"
 import { until } from "./until.js"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
-
-/** The program in one file, which starts ten times as fast. It is in the repository, so that it finds the driver of SQLite. */
-const file = `${root}/.tmp/relayProcess-${process.pid}.cjs`
-mkdirSync(`${root}/.tmp`, { recursive: true })
-await build({
-  entryPoints: [fileURLToPath(new URL("relayProcess.ts", import.meta.url))],
-  outfile: file,
-  bundle: true,
-  platform: "node",
-  format: "cjs",
-  tsconfig: `${root}/tsconfig.json`,
-  external: ["better-sqlite3", "pg-native"],
-  logLevel: "error"
-})
-afterAll(() => rmSync(file, { force: true }))
-
-/** The database of the client, as another process can open it. */
-const database = Effect.flatMap(
-  SqlClient,
-  (sql): Effect.Effect<Pick<RelayProgram, "dialect" | "database">, unknown> =>
-    sql.onDialectOrElse({
-      pg: () =>
-        Effect.map(sql<{ readonly name: string }>`SELECT current_database() AS name`, ([row]) => ({
-          dialect: "pg" as const,
-          database: new URL(`/${row!.name}`, postgres.url).href
-        })),
-      mysql: () =>
-        Effect.map(sql<{ readonly name: string }>`SELECT DATABASE() AS name`, ([row]) => ({
-          dialect: "mysql" as const,
-          database: new URL(`/${row!.name}`, mysql.url).href
-        })),
-      orElse: () =>
-        Effect.map(sql<{ readonly file: string }>`PRAGMA database_list`, ([row]) => ({
-          dialect: "sqlite" as const,
-          database: row!.file
-        }))
-    })
-)
+const file = await bundled("relayProcess")
 
 type Run = Extract<RelayEvent, { readonly n: number }>
 
@@ -63,7 +21,7 @@ const isRun = (event: RelayEvent): event is Run => "n" in event
 /** Starts a process, which is killed with the Scope, if it has not ended. */
 export const startProcess = (options: Omit<RelayProgram, "dialect" | "database">) =>
   Effect.gen(function*() {
-    const program: RelayProgram = { ...options, ...(yield* database) }
+    const program: RelayProgram = { ...options, ...(yield* programDatabase) }
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
         spawn(process.execPath, [file, JSON.stringify(program)], {
