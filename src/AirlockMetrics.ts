@@ -173,8 +173,8 @@ export const outboxAge = Metric.gauge("airlock_outbox_age_millis", {
 export const outboxRelays = Metric.gauge("airlock_outbox_relays", { description: "Relays of the outbox that live" })
 
 /**
- * Counts the requests of `HttpMiddleware.idempotency` by what became of them: `executed`, `replayed`, `in-flight`, `key-reused`,
- * `key-missing`, `key-invalid`, `body-unreadable`, `request-too-large` and `store-failed`. Those that were executed are counted once
+ * Counts the requests of `HttpMiddleware.idempotency` by what became of them: `executed`, `replayed`, `manual` (run again
+ * on a manual route), `in-flight`, `key-reused`, `key-missing`, `key-invalid`, `body-unreadable`, `request-too-large` and `store-failed`. Those that were executed are counted once
  * more at their end: `stored`, `released`, or `lost` if another request has taken the key over meanwhile.
  *
  * @since 0.1.0

@@ -67,7 +67,8 @@ export const current: Effect.Effect<Option.Option<IdempotencyRequest>> = Effect.
 /**
  * Tells that the current request is about to do something that must not be done twice, and that Airlock cannot see: a call of a
  * payment service, a write with a client that `SqlTransaction.layer` does not decorate. From now on the key is not freed, even if
- * the request fails or its process dies. Does nothing without a key.
+ * the request fails or its process dies. Does nothing without a key. In a transaction it is noted at once, on another connection, and
+ * holds even if the transaction is rolled back; with `IdempotencySql` on SQLite it is a part of the transaction.
  *
  * Returns `false` if the request has lost its key, because it took longer than its lease: then another request does the work, and
  * this one should stop. If the store does not answer, a warning is logged, and the result is `true`.

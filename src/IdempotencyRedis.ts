@@ -40,8 +40,8 @@ export const make = (
   makeService(redisOperations(client, { prefix, timeout: Duration.decode(timeout) }))
 
 /**
- * The store of idempotency keys in Redis. Redis deletes expired records by itself. A server that evicts keys under memory pressure
- * forgets them too early: give it `maxmemory-policy noeviction`.
+ * The store of idempotency keys in Redis. Redis deletes expired records by itself. A server that evicts keys, or loses its latest
+ * writes with a restart or a failover, forgets them too early: give it `maxmemory-policy noeviction` and `appendonly yes`.
  *
  * @example
  * ```ts

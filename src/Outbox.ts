@@ -16,11 +16,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Core from "./Airlock.js"
 import { CurrentExecutor, make } from "./Executor.js"
+import type { Intent } from "./Intent.js"
 import { Airlock } from "./internal/contract/airlock.js"
 import { allCapabilities } from "./internal/contract/executor.js"
 import type { PayloadCodec } from "./internal/outbox/codec.js"
-import { makeExecutor } from "./internal/outbox/executor.js"
-import { intentOf } from "./internal/outbox/intentRow.js"
+import { heldTimeoutOf, makeExecutor } from "./internal/outbox/executor.js"
+import { intentOf, rowsOf } from "./internal/outbox/intentRow.js"
 import { listen, notifier, notifyHere } from "./internal/outbox/notifier.js"
 import * as changes from "./internal/outbox/operations/change.js"
 import type { OutboxFilter } from "./internal/outbox/operations/filter.js"
@@ -38,6 +39,7 @@ import { Outage } from "./internal/outbox/relay/outage.js"
 import { startRelay } from "./internal/outbox/relay/relay.js"
 import { checkExecutor, checkHandlers, type RelayOptions, settingsOf } from "./internal/outbox/relay/settings.js"
 import { Discard, RetryAfter, Snooze } from "./internal/outbox/signal.js"
+import type { InsertOptions } from "./internal/outbox/store/insert.js"
 import * as migration from "./internal/outbox/store/migration.js"
 import { relayStore } from "./internal/outbox/store/relayStore.js"
 import * as schema from "./internal/outbox/store/schema.js"
@@ -165,13 +167,15 @@ export const layer = (
     Effect.gen(function*() {
       const client = yield* SqlClient
       yield* schema.checkSchema(client, table)
+      const store = makeStore(client, table)
       const settings = {
-        table,
-        store: makeStore(client, table),
+        title: `The outbox "${table}"`,
+        insert: (intents: ReadonlyArray<Intent>, options: InsertOptions) =>
+          Effect.flatMap(rowsOf(intents, codec), (rows) => store.insert(rows, options)),
+        store,
         client,
         heldTimeout: heldTimeoutOf(heldTimeout),
         onExpiry,
-        codec,
         notify: yield* notifier(client, table)
       }
       const executor = yield* makeExecutor(settings)
@@ -183,17 +187,6 @@ export const layer = (
       }
     })
   )
-
-const heldTimeoutOf = (input: Duration.DurationInput): Duration.Duration => {
-  const time = Duration.decode(input)
-  const millis = Duration.toMillis(time)
-  if (!(millis > 0 && Number.isFinite(millis))) {
-    throw new RangeError(
-      `The outbox needs a positive and finite time as its option \`heldTimeout\`, and got ${Duration.format(time)}`
-    )
-  }
-  return time
-}
 
 /**
  * Runs the intents of the outbox: claims ready rows, runs their handlers, and acknowledges the rows. It claims only rows of

@@ -11,29 +11,31 @@ import {
   type ConnectionOptions,
   type Job,
   type JobsOptions,
-  Queue,
+  type Queue,
   type RedisOptions,
   UnrecoverableError,
-  WaitingError,
-  Worker
+  WaitingError
 } from "bullmq"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import { DispatchError } from "../AirlockError.js"
 import * as Executor from "../Executor.js"
 import type { Intent } from "../Intent.js"
-import { Airlock } from "../internal/contract/airlock.js"
-import { intentOfJob, type JobData, jobOf } from "../internal/engine/job.js"
+import type { Airlock } from "../internal/contract/airlock.js"
+import { ClosableQueue, ClosableWorker, withoutCommands } from "../internal/engine/bullMqConnections.js"
+import { type JobData, jobOf } from "../internal/engine/job.js"
+import { settingsUnder } from "../internal/engine/settings.js"
+import { attemptFailed, isForGood, jobRunner, type WorkerSettings } from "../internal/engine/worker.js"
+import { Discard } from "../internal/outbox/signal.js"
 import { groupBy } from "../internal/support/groupBy.js"
 
 /**
@@ -163,7 +165,7 @@ export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Execu
     const queues = yield* openQueues(options)
     const nameOf = typeof queue === "function" ? queue : (intent: Intent) => intent.options.queue ?? queue
 
-    const add = (name: string, intents: ReadonlyArray<Intent>): Effect.Effect<ReadonlyArray<Executor.Outcome>> =>
+    const addPart = (name: string, intents: ReadonlyArray<Intent>): Effect.Effect<ReadonlyArray<Executor.Outcome>> =>
       Effect.gen(function*() {
         const now = yield* Clock.currentTimeMillis
         const jobs = intents.map((intent) => ({
@@ -182,15 +184,34 @@ export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Execu
             Effect.exit(Effect.tryPromise(() => bullQueue.add(name, data, opts))),
             (exit) => outcomeOf(intents[index]!, exit)
           ))
-      }).pipe(
-        Effect.timeoutFail({
-          duration: timeout,
-          onTimeout: () => new Error(`Redis did not answer within ${Duration.format(Duration.decode(timeout))}`)
-        }),
-        Effect.catchAllCause((cause) =>
-          Effect.succeed(intents.map((intent) => outcomeOf(intent, Exit.failCause(cause))))
+      })
+
+    const add = (name: string, intents: ReadonlyArray<Intent>): Effect.Effect<ReadonlyArray<Executor.Outcome>> =>
+      Effect.suspend(() => {
+        if (!isQueueName(name)) {
+          return Effect.succeed(intents.map((intent) => outcomeOf(intent, noQueue(name))))
+        }
+        const outcomes: Array<Executor.Outcome> = []
+        const added = Effect.forEach(
+          partsOf(intents),
+          (part) => Effect.map(addPart(name, part), (ofPart) => outcomes.push(...ofPart)),
+          { discard: true }
         )
-      )
+        return added.pipe(
+          Effect.timeoutFail({
+            duration: timeout,
+            onTimeout: () => new Error(`Redis did not answer within ${Duration.format(Duration.decode(timeout))}`)
+          }),
+          Effect.matchCause({
+            // What was added before stays added.
+            onFailure: (cause) => [
+              ...outcomes,
+              ...intents.slice(outcomes.length).map((intent) => outcomeOf(intent, Exit.failCause(cause)))
+            ],
+            onSuccess: () => outcomes
+          })
+        )
+      })
 
     return Executor.make({
       name: "bullmq",
@@ -209,12 +230,37 @@ export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Execu
     })
   })
 
+/** The number of characters of payloads that go to Redis in one call. */
+const partSize = 4 * 1024 * 1024
+
+/** A batch of large payloads in one call would stop the event loop for seconds, and would leave as a whole or not at all. */
+const partsOf = (intents: ReadonlyArray<Intent>): ReadonlyArray<ReadonlyArray<Intent>> => {
+  const parts: Array<Array<Intent>> = []
+  let size = Infinity
+  for (const intent of intents) {
+    const own = intent.encoded?.length ?? 0
+    size += own
+    if (size > partSize) {
+      parts.push([])
+      size = own
+    }
+    parts[parts.length - 1]!.push(intent)
+  }
+  return parts
+}
+
+const isQueueName = (name: string): boolean => name !== "" && !name.includes(":")
+
+/** It is there, and no later attempt can succeed. */
+const noQueue = (name: string): Exit.Exit<never, Discard> =>
+  Exit.fail(new Discard({ reason: `BullMQ has no queue "${name}": a name may not be empty, or contain a colon` }))
+
 const outcomeOf = ({ task }: Intent, exit: Exit.Exit<unknown, unknown>): Executor.Outcome =>
   Exit.isSuccess(exit) ? Exit.void : Exit.fail(new DispatchError({ task: task.name, cause: reasonOf(exit.cause) }))
 
 const reasonOf = (cause: Cause.Cause<unknown>): unknown => {
   const error = Cause.squash(cause)
-  return Cause.isUnknownException(error) ? error.cause : error
+  return withoutCommands(Cause.isUnknownException(error) ? error.cause : error)
 }
 
 const jobOptionsOf = (intent: Intent, defaults: NativeOptions, now: number): JobsOptions => {
@@ -231,11 +277,14 @@ const jobOptionsOf = (intent: Intent, defaults: NativeOptions, now: number): Job
     // An outbox can have carried out a priority that BullMQ does not have.
     ...(priority !== undefined && { priority: Math.min(Math.max(Math.round(priority), 0), maxPriority) }),
     ...(dedupeKey !== undefined &&
-      { deduplication: { id: `${intent.task.name}:${dedupeKey}`, keepLastIfActive: true } }),
+      { deduplication: { id: dedupeIdOf(intent.task.name, dedupeKey), keepLastIfActive: true } }),
     ...native,
     jobId: intent.id
   }
 }
+
+/** A name with a colon may not make the id of another task and key. */
+const dedupeIdOf = (task: string, key: string): string => `${task.replaceAll("%", "%25").replaceAll(":", "%3A")}:${key}`
 
 const isConnected = (queue: Queue): Effect.Effect<boolean> =>
   Effect.orElseSucceed(
@@ -247,22 +296,25 @@ const isConnected = (queue: Queue): Effect.Effect<boolean> =>
 const openQueues = ({ connection, prefix }: ConnectionSettings) =>
   Effect.gen(function*() {
     const runtime = yield* Effect.runtime()
-    const queues = new Map<string, Queue>()
-    const open = (name: string): Queue => {
-      const queue = new Queue(name, {
+    const queues = new Map<string, ClosableQueue>()
+    const open = (name: string): ClosableQueue => {
+      const queue = new ClosableQueue(name, {
         connection: failingAtOnce(connection),
         ...(prefix !== undefined && { prefix })
       })
       queue.on("error", (error) =>
-        Runtime.runFork(runtime)(Effect.logDebug(`The connection of the queue "${name}" to Redis failed`, error)))
+        Runtime.runFork(runtime)(
+          Effect.logDebug(`The connection of the queue "${name}" to Redis failed`, withoutCommands(error))
+        ))
       queues.set(name, queue)
       return queue
     }
     yield* Effect.addFinalizer(() =>
-      Effect.forEach(queues.values(), (queue) =>
-        closing(() =>
-          queue.close()
-        ), { concurrency: "unbounded" })
+      Effect.forEach(
+        queues.values(),
+        (queue) => Effect.ensuring(closing(() => queue.close()), Effect.sync(() => queue.abandon())),
+        { concurrency: "unbounded" }
+      )
     )
     return { get: (name: string) => queues.get(name) ?? open(name) }
   })
@@ -300,23 +352,49 @@ export const layer = (options: ExecutorOptions): Layer.Layer<Executor.CurrentExe
   Layer.scoped(Executor.CurrentExecutor, executor(options))
 
 /**
+ * Makes an {@link executor} from Effect's `Config`, for `Airlock.layerConfig`: `BULLMQ_URL` (default: `redis://127.0.0.1:6379`),
+ * `BULLMQ_PREFIX`, `BULLMQ_QUEUE` and `BULLMQ_TIMEOUT`. Options given here come before the configuration. Fails with a `ConfigError`
+ * if a value cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { Airlock } from "effect-airlock"
+ * import * as BullMq from "effect-airlock/executors/BullMq"
+ *
+ * // AIRLOCK_EXECUTOR=bullmq BULLMQ_URL=redis://10.0.0.5:6379 node server.js
+ * const AirlockConfigured = Airlock.layerConfig({ executors: { bullmq: BullMq.executorConfig() } })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const executorConfig = (
+  options: Partial<ExecutorOptions> = {}
+): Effect.Effect<Executor.Executor, ConfigError.ConfigError, Scope.Scope> =>
+  Effect.flatMap(settings, ({ url, ...configured }) =>
+    executor({
+      connection: { url: url === undefined ? "redis://127.0.0.1:6379" : Redacted.value(url) },
+      ...configured,
+      ...options
+    }))
+
+const settings = settingsUnder("BULLMQ", {
+  // It can contain a password.
+  url: Config.redacted("URL"),
+  prefix: Config.nonEmptyString("PREFIX"),
+  queue: Config.nonEmptyString("QUEUE"),
+  timeout: Config.duration("TIMEOUT")
+})
+
+/**
  * The options of {@link worker}.
  *
  * @since 0.1.0
  * @category options
  */
-export interface WorkerOptions extends ConnectionSettings {
+export interface WorkerOptions extends ConnectionSettings, WorkerSettings {
   /** The name of the BullMQ queue. Default: `airlock`. */
   readonly queue?: string
-  /** How many jobs run at a time. Default: 10. */
-  readonly concurrency?: number
-  /** The time limit of a handler, unless its task has one of its own. Default: 15 minutes. */
-  readonly timeout?: Duration.DurationInput
-  /**
-   * The time that running handlers have to end when the Layer closes. Then they are interrupted, and their jobs wait for another
-   * worker. Default: 10 seconds.
-   */
-  readonly drainTimeout?: Duration.DurationInput
 }
 
 /**
@@ -346,97 +424,47 @@ export interface WorkerOptions extends ConnectionSettings {
  * @since 0.1.0
  * @category layers
  */
-export const worker = (
-  { concurrency = 10, connection, drainTimeout = "10 seconds", prefix, queue = "airlock", timeout = "15 minutes" }:
-    WorkerOptions
-): Layer.Layer<never, never, Airlock> =>
+export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airlock> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { handlers } = yield* Airlock
-    // The span in which the Layer is built is not the parent of the jobs.
-    const runtime = yield* Effect.mapInputContext(
-      Effect.runtime(),
-      (context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
-    )
-    const fork = Runtime.runFork(runtime)
-    const running = new Set<Fiber.RuntimeFiber<void, unknown>>()
-    const stopped = new WeakSet<Fiber.RuntimeFiber<void, unknown>>()
+    const { connection, prefix, queue = "airlock" } = options
+    const { concurrency, drain, fork, process } = yield* jobRunner(options)
 
-    const run = (job: Job<JobData>): Effect.Effect<void, unknown> =>
-      Effect.gen(function*() {
-        const intent = yield* intentOfJob({ id: job.id!, name: job.name, data: job.data }, handlers)
-        const [outcome] = yield* handlers.run([intent], {
-          attempt: job.attemptsMade + 1,
-          timeout: intent.task.retry?.timeout ?? timeout
-        })
-        yield* outcome!
+    const run = async (job: Job<JobData>, token?: string): Promise<void> => {
+      const { attemptsMade, data, id, name } = job
+      const ended = await process({ id: id!, name, data, attempt: attemptsMade + 1 }).catch((error: Error) => {
+        throw isForGood(error) ? new UnrecoverableError(error.message) : error
       })
-
-    let isStopping = false
-
-    /** No attempt is counted. */
-    const giveBack = async (job: Job<JobData>, token: string | undefined): Promise<never> => {
-      await job.moveToWait(token)
-      throw new WaitingError()
-    }
-
-    const process = async (job: Job<JobData>, token?: string): Promise<void> => {
-      if (isStopping) {
-        // It was on its way to the worker when that was closed.
-        return giveBack(job, token)
-      }
-      const fiber = fork(run(job))
-      running.add(fiber)
-      const exit = await Effect.runPromise(Fiber.await(fiber))
-      running.delete(fiber)
-      if (stopped.has(fiber) && Exit.isFailure(exit)) {
-        return giveBack(job, token)
-      }
-      if (Exit.isFailure(exit)) {
-        throw errorOf(exit.cause)
+      if (ended === "stopped") {
+        // No attempt is counted.
+        await job.moveToWait(token)
+        throw new WaitingError()
       }
     }
 
     const start = Effect.sync(() => {
-      const bullWorker = new Worker<JobData, void>(queue, process, {
+      const bullWorker = new ClosableWorker<JobData>(queue, run, {
         connection,
         concurrency,
         ...(prefix !== undefined && { prefix })
       })
-      bullWorker.on("error", (error) => fork(Effect.logWarning(`The worker of the queue "${queue}" failed`, error)))
+      bullWorker.on(
+        "error",
+        (error) => fork(Effect.logWarning(`The worker of the queue "${queue}" failed`, withoutCommands(error)))
+      )
       bullWorker.on("failed", (job, error) => fork(failed(queue, job, error)))
       return bullWorker
     })
 
-    yield* Effect.acquireRelease(start, (bullWorker) =>
-      Effect.gen(function*() {
-        isStopping = true
-        const closed = yield* Effect.forkDaemon(Effect.ignore(Effect.tryPromise(() => bullWorker.close())))
-        const inTime = yield* Effect.timeoutOption(Effect.interruptible(Fiber.await(closed)), drainTimeout)
-        if (Option.isNone(inTime)) {
-          running.forEach((fiber) => stopped.add(fiber))
-          yield* Effect.forkDaemon(Fiber.interruptAll(running))
-          yield* Effect.ignore(Effect.timeout(Effect.interruptible(Fiber.await(closed)), "5 seconds"))
-        }
-      }))
+    yield* Effect.acquireRelease(
+      start,
+      (bullWorker) => Effect.ensuring(drain(() => bullWorker.close()), Effect.sync(() => bullWorker.abandon()))
+    )
   }))
-
-/** What BullMQ stores of a failure. */
-const errorOf = (cause: Cause.Cause<unknown>): Error => {
-  const error = Cause.squash(cause)
-  const failed = error instanceof Error ? error : new Error(String(error))
-  return isForGood(failed) ? new UnrecoverableError(failed.message) : failed
-}
-
-const isForGood = (error: Error & { readonly _tag?: unknown }): boolean => error._tag === "StoredPayloadError"
 
 const failed = (queue: string, job: Job<JobData> | undefined, error: Error): Effect.Effect<void> =>
   job === undefined
-    ? Effect.logWarning(`A job of the queue "${queue}" failed, and is gone`, error)
-    : Effect.annotateLogs(
-      Effect.logWarning(
-        `Attempt ${job.attemptsMade} of ${
-          job.opts.attempts ?? 1
-        } of intent ${job.id} of "${job.name}" failed: ${error.message}`
-      ),
-      { "airlock.task": job.name, "airlock.intent": job.id }
+    ? Effect.logWarning(`A job of the queue "${queue}" failed, and is gone`, withoutCommands(error))
+    : attemptFailed(
+      { id: job.id!, name: job.name, attempt: job.attemptsMade, maxAttempts: job.opts.attempts ?? 1 },
+      error
     )

@@ -7,11 +7,22 @@ import { describe } from "@effect/vitest"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { engineFaults } from "./suite/engineFaults.js"
-import { type Engine, engineTestsOn } from "./suite/engineTest.js"
+import { type Engine, engineTestsOn, type Lack } from "./suite/engineTest.js"
 import { engineWorkers } from "./suite/engineWorkers.js"
 import { handOvers } from "./suite/handOvers.js"
 
-export type { Engine } from "./suite/engineTest.js"
+export type { Engine, Lack } from "./suite/engineTest.js"
+
+/**
+ * The options of {@link run}.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export interface SuiteOptions {
+  /** What the engine does not have. The tests of it are not defined. Default: it has all. */
+  readonly without?: ReadonlyArray<Lack>
+}
 
 /**
  * Defines the tests of an executor, in vitest. `engine` makes the executor and an empty engine for each test. Each test has a time
@@ -23,17 +34,28 @@ export type { Engine } from "./suite/engineTest.js"
  * import { Executor } from "effect-airlock"
  * import * as ExecutorSuite from "effect-airlock/testing/ExecutorSuite"
  *
- * ExecutorSuite.run("in process", Effect.sync(() => ({ executor: Executor.inProcess() })))
+ * const engine = Effect.sync(() => ({ executor: Executor.inProcess() }))
+ *
+ * ExecutorSuite.run("in process", engine, { without: ["worker", "connection"] })
  * ```
  *
  * @since 0.1.0
  * @category testing
  */
-export const run = (name: string, engine: Effect.Effect<Engine, unknown, Scope.Scope>): void => {
-  const test = engineTestsOn(engine)
+export const run = (
+  name: string,
+  engine: Effect.Effect<Engine, unknown, Scope.Scope>,
+  { without = [] }: SuiteOptions = {}
+): void => {
+  const test = engineTestsOn(engine, without)
   describe(`the executor ${name}`, () => {
-    handOvers(test)
-    engineFaults(test)
-    engineWorkers(test)
+    const recognisesIds = !without.includes("recognition")
+    handOvers(test, { recognisesIds })
+    if (!without.includes("connection")) {
+      engineFaults(test, { recognisesIds })
+    }
+    if (!without.includes("worker")) {
+      engineWorkers(test)
+    }
   })
 }

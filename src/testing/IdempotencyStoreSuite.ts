@@ -220,6 +220,22 @@ export const run = (name: string, store: () => Layer.Layer<IdempotencyStore, unk
     )
 
     test(
+      "never gives away a key that was kept for less than its lease, while its owner renews it",
+      Effect.gen(function*() {
+        const { keep, renew } = yield* IdempotencyStore
+        const [first, renewed] = [owner(), owner()]
+        yield* claim(first)
+        expect(yield* keep({ ...first, ttlMillis: 1 })).toBe(true)
+        yield* claim(renewed, { leaseMillis: 400 })
+        expect(yield* keep({ ...renewed, ttlMillis: 1 })).toBe(true)
+        expect(yield* renew({ ...renewed, leaseMillis: minute })).toBe(true)
+        yield* Effect.sleep("500 millis")
+        expect((yield* claim(rival(first)))._tag).toBe("InFlight")
+        expect((yield* claim(rival(renewed)))._tag).toBe("InFlight")
+      })
+    )
+
+    test(
       "completes a key that was kept",
       Effect.gen(function*() {
         const { complete, keep } = yield* IdempotencyStore

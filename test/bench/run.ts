@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import { buffer } from "./buffer.js"
+import { engineAdapters } from "./engines.js"
 import { http } from "./http.js"
 import { idempotency } from "./idempotency.js"
 import { outbox } from "./outbox.js"
@@ -16,6 +17,7 @@ import { relayLatency } from "./relayLatency.js"
 import { relayProfile } from "./relayProfile.js"
 import { relayScale } from "./relayScale.js"
 import { scale } from "./scale.js"
+import { scaling } from "./scaling.js"
 import { sql } from "./sql.js"
 import { stepCounts } from "./steps.js"
 
@@ -28,6 +30,8 @@ const benchmarks: Record<string, Effect.Effect<void>> = {
   sql,
   outbox,
   relay,
+  engines: engineAdapters,
+  scaling,
   "relay-latency": relayLatency,
   "relay-bloat": relayBloat,
   "relay-profile": relayProfile,
@@ -36,7 +40,7 @@ const benchmarks: Record<string, Effect.Effect<void>> = {
   steps: stepCounts
 }
 
-const onlyByName = new Set(["relay-latency", "relay-bloat", "relay-profile", "relay-scale"])
+const onlyByName = new Set(["engines", "scaling", "relay-latency", "relay-bloat", "relay-profile", "relay-scale"])
 
 const names = process.argv.slice(2).filter((name) => name in benchmarks)
 

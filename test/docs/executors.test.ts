@@ -1,32 +1,64 @@
-/** The worker of docs/executors.md, as it stands there. */
-import { expect, it } from "@effect/vitest"
-import { Effect, type Layer, Queue, Schema } from "effect"
-import { Airlock, Task } from "effect-airlock"
+/** The executor and the worker of docs/executors.md, as they stand there, in the suite of executors. */
+import { Effect, type Layer } from "effect"
+import type { Airlock, Executor } from "effect-airlock"
+import type { EngineJob, StoredJob } from "effect-airlock/Engine"
+import * as ExecutorSuite from "effect-airlock/testing/ExecutorSuite"
 import { pageExample } from "../support/pageExample.js"
 
-it.effect("the worker runs the jobs of its executor, and returns each job that it cannot run to the queue", () =>
-  Effect.gen(function*() {
-    const Mail = Task.make("Mail", { payload: { to: Schema.String } })
-    const Unknown = Task.make("Unknown", { payload: {} })
-    const jobs = yield* Queue.unbounded<unknown>()
-    const seen = yield* Queue.unbounded<string>()
-    const end = (how: string) => ({ name }: { readonly name: string }) => Queue.offer(seen, `${how} ${name}`)
-    const queue = {
-      add: (added: ReadonlyArray<unknown>) => Effect.runPromise(Queue.offerAll(jobs, added)),
-      take: Queue.take(jobs),
-      done: end("done"),
-      failed: end("failed")
+const memoryQueue = () => {
+  const waiting: Array<EngineJob> = []
+  const known = new Set<string>()
+  let added = () => {}
+  return {
+    add: async (jobs: ReadonlyArray<StoredJob>) => {
+      for (const job of jobs.filter(({ id }) => !known.has(id))) {
+        known.add(job.id)
+        // As an engine does, it keeps text.
+        waiting.push({ ...JSON.parse(JSON.stringify(job)), attempt: 1 })
+      }
+      added()
+    },
+    consume: (run: (job: EngineJob) => Promise<unknown>) => {
+      const state = { isOpen: true }
+      const loop = async () => {
+        while (state.isOpen) {
+          const job = waiting.shift()
+          if (job === undefined) {
+            await new Promise<void>((resolve) => {
+              added = resolve
+            })
+          } else {
+            await run(job).then(
+              (ended) => ended === "stopped" && waiting.unshift(job),
+              () => waiting.push({ ...job, attempt: job.attempt + 1 })
+            )
+          }
+        }
+      }
+      const ended = loop()
+      return {
+        close: () => {
+          state.isOpen = false
+          added()
+          return ended
+        }
+      }
     }
-    const Tasks = Mail.toLayer(({ to }) => Queue.offer(seen, `mail to ${to}`))
-    const { Main } = yield* Effect.promise(() => pageExample("docs/executors.md", "const worker", { queue, Tasks }))
-    yield* Effect.gen(function*() {
-      yield* Airlock.enqueue(Unknown, {}).pipe(Effect.zipRight(Airlock.enqueue(Mail, { to: "ada" })), Airlock.scoped)
-      yield* Queue.offer(jobs, { id: "1", name: "Mail", payload: { to: 1 }, attempt: 1, at: 0 })
-      expect([...(yield* Queue.takeN(seen, 4))]).toEqual([
-        "failed Unknown",
-        "mail to ada",
-        "done Mail",
-        "failed Mail"
-      ])
-    }).pipe(Effect.provide(Main as Layer.Layer<Airlock.Airlock>))
-  }))
+  }
+}
+
+type Queue = ReturnType<typeof memoryQueue>
+
+const { executorOf, workerOf } = await pageExample("docs/executors.md", "const workerOf", {}) as {
+  readonly executorOf: (queue: Queue) => Executor.Executor
+  readonly workerOf: (queue: Queue) => Layer.Layer<never, never, Airlock.Airlock>
+}
+
+ExecutorSuite.run(
+  "of the docs",
+  Effect.sync(() => {
+    const queue = memoryQueue()
+    return { executor: executorOf(queue), worker: workerOf(queue) }
+  }),
+  { without: ["connection"] }
+)

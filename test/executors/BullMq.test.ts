@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from "@effect/vitest"
 import { type Job, Queue } from "bullmq"
-import { Deferred, Effect, Exit, Fiber, Layer, Schema } from "effect"
+import { ConfigProvider, Deferred, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import { Airlock, AirlockLive, Task } from "effect-airlock"
 import * as BullMq from "effect-airlock/executors/BullMq"
 import * as Outbox from "effect-airlock/Outbox"
@@ -87,6 +87,33 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
     }
   })
 
+  describe("the configuration", () => {
+    const configured = (settings: Record<string, string>) =>
+      Airlock.layerConfig({ executors: { bullmq: BullMq.executorConfig() } }).pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromJson({
+          AIRLOCK: { EXECUTOR: "bullmq" },
+          BULLMQ: settings
+        })))
+      )
+
+    it.scopedLive("chooses the executor by its name, with its own settings", () =>
+      Effect.gen(function*() {
+        const queue = yield* queueNamed("configured")
+        const url = `redis://${connection.host}:${connection.port}`
+        yield* mail("a").pipe(
+          Airlock.scoped,
+          Effect.provide(configured({ URL: url, PREFIX: prefix, QUEUE: "configured" }))
+        )
+        expect((yield* jobsOf(queue)).length).toBe(1)
+      }))
+
+    it.scopedLive("says which setting cannot be read", () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Layer.build(configured({ TIMEOUT: "soon" })))
+        expect(String(error)).toContain("BULLMQ.TIMEOUT")
+      }))
+  })
+
   describe("a worker", () => {
     const start = (handlers: Layer.Layer<never, never, Airlock.Airlock>, options: Partial<BullMq.WorkerOptions> = {}) =>
       Layer.build(
@@ -111,6 +138,16 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
         yield* start(Changed.toLayer(() => Effect.void))
         const job = yield* failedJob(queue)
         expect(job.failedReason).toContain("does not fit the task")
+        expect(job.attemptsMade).toBe(1)
+      }))
+
+    it.scopedLive("fails a job for good that its handler discards", () =>
+      Effect.gen(function*() {
+        const queue = yield* queueNamed("airlock")
+        yield* mail("a").pipe(Airlock.scoped, Effect.provide(onBullMq()))
+        yield* start(Mail.toLayer(() => Outbox.discard("no such address")))
+        const job = yield* failedJob(queue)
+        expect(job.failedReason).toContain("no such address")
         expect(job.attemptsMade).toBe(1)
       }))
 

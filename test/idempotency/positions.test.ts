@@ -15,10 +15,12 @@ import {
   HttpServerResponse
 } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Logger, Schema, type Scope } from "effect"
+import { Effect, Layer, Schema, type Scope } from "effect"
 import { Airlock, HttpMiddleware, Idempotency } from "effect-airlock"
 import { serving } from "../support/http.js"
 import { type App, post } from "../support/idempotencyHosts.js"
+import { quiet } from "../support/idempotencyPlaces.js"
+import { onEachStore, type StoreLayer } from "../support/idempotencyStores.js"
 import { layer as recorder, type Left, left, note } from "../support/recorder.js"
 
 interface Sent {
@@ -40,14 +42,14 @@ const sentBy = (fetching: (path: string, init: RequestInit) => Promise<Response>
   })
 
 type Handler = Effect.Effect<HttpServerResponse.HttpServerResponse, any, any>
-type Host = (handler: Handler) => Effect.Effect<Send, never, Scope.Scope | Airlock.Airlock | Left>
+type Services = Airlock.Airlock | Left | Idempotency.IdempotencyStore
+type Host = (handler: Handler) => Effect.Effect<Send, never, Scope.Scope | Services>
 
 const onNode = (serve: Layer.Layer<never, never, any>): ReturnType<Host> =>
-  Effect.flatMap(Effect.context<Airlock.Airlock | Left>(), (context) =>
+  Effect.flatMap(Effect.context<Services>(), (context) =>
     Effect.map(
       Effect.orDie(serving(
         serve.pipe(
-          Layer.provide(Idempotency.layerMemory()),
           Layer.provide(Layer.succeedContext(context)),
           Layer.provide(Airlock.unchecked)
         ) as Layer.Layer<never, never, HttpServer.HttpServer>
@@ -61,10 +63,8 @@ const asWeb = (
     readonly dispose: () => Promise<void>
   }
 ): ReturnType<Host> =>
-  Effect.flatMap(Effect.context<Airlock.Airlock | Left>(), (context) => {
-    const { dispose, handler } = make(
-      Layer.mergeAll(Layer.succeedContext(context), Idempotency.layerMemory(), Airlock.unchecked)
-    )
+  Effect.flatMap(Effect.context<Services>(), (context) => {
+    const { dispose, handler } = make(Layer.merge(Layer.succeedContext(context), Airlock.unchecked))
     return Effect.as(
       Effect.addFinalizer(() => Effect.promise(dispose)),
       sentBy((path, init) => handler(new Request(`http://localhost${path}`, init)))
@@ -150,38 +150,38 @@ const positions: Record<string, Record<"Node" | "toWebHandler", Host>> = {
   )
 }
 
-const quiet = Logger.remove(Logger.defaultLogger)
-
-for (const [position, hosts] of Object.entries(positions)) {
-  for (const [name, host] of Object.entries(hosts)) {
-    describe(`the middleware at ${position}, on ${name}`, () => {
-      it.scopedLive("replays a response whose effects have left, and frees the key of a failure", () =>
-        Effect.gen(function*() {
-          let runs = 0
-          const handler = Effect.gen(function*() {
-            const { text } = yield* HttpServerRequest.HttpServerRequest
-            const body = yield* text
-            yield* note(`run ${++runs}`)
-            return body === "fail" && runs === 1
-              ? yield* Effect.fail("oops")
-              : HttpServerResponse.text(`run ${runs}`, { status: 201 })
-          })
-          const send = yield* host(handler)
-          const of = (key: string, body: string) => post(key, { body })
-          expect((yield* send("/orders", post())).status).toBe(400)
-          expect((yield* send("/orders", of("a", "fail"))).status).toBe(500)
-          expect(yield* left).toEqual([])
-          expect(yield* send("/orders", of("a", "fail"))).toEqual({ status: 201, text: "run 2", replayed: false })
-          expect(yield* send("/orders", of("a", "fail"))).toEqual({ status: 201, text: "run 2", replayed: true })
-          expect(yield* left).toEqual(["run 2"])
-          expect((yield* send("/orders", of("a", "other"))).status).toBe(422)
-          if (!position.includes("Router")) {
-            expect((yield* send("/v1/orders", of("a", "x"))).text).toBe("run 3")
-            expect((yield* send("/v2/orders", of("a", "x"))).text).toBe("run 4")
-            expect((yield* send("/v1/orders", of("a", "x"))).text).toBe("run 3")
-          }
-        }).pipe(Effect.provide([recorder(), quiet])))
-    })
+const testPositions = (store: StoreLayer) => {
+  for (const [position, hosts] of Object.entries(positions)) {
+    for (const [name, host] of Object.entries(hosts)) {
+      describe(`the middleware at ${position}, on ${name}`, () => {
+        it.scopedLive("replays a response whose effects have left, and frees the key of a failure", () =>
+          Effect.gen(function*() {
+            let runs = 0
+            const handler = Effect.gen(function*() {
+              const { text } = yield* HttpServerRequest.HttpServerRequest
+              const body = yield* text
+              yield* note(`run ${++runs}`)
+              return body === "fail" && runs === 1
+                ? yield* Effect.fail("oops")
+                : HttpServerResponse.text(`run ${runs}`, { status: 201 })
+            })
+            const send = yield* host(handler)
+            const of = (key: string, body: string) => post(key, { body })
+            expect((yield* send("/orders", post())).status).toBe(400)
+            expect((yield* send("/orders", of("a", "fail"))).status).toBe(500)
+            expect(yield* left).toEqual([])
+            expect(yield* send("/orders", of("a", "fail"))).toEqual({ status: 201, text: "run 2", replayed: false })
+            expect(yield* send("/orders", of("a", "fail"))).toEqual({ status: 201, text: "run 2", replayed: true })
+            expect(yield* left).toEqual(["run 2"])
+            expect((yield* send("/orders", of("a", "other"))).status).toBe(422)
+            if (!position.includes("Router")) {
+              expect((yield* send("/v1/orders", of("a", "x"))).text).toBe("run 3")
+              expect((yield* send("/v2/orders", of("a", "x"))).text).toBe("run 4")
+              expect((yield* send("/v1/orders", of("a", "x"))).text).toBe("run 3")
+            }
+          }).pipe(Effect.provide([recorder(), quiet, store()])))
+      })
+    }
   }
 }
 
@@ -244,32 +244,39 @@ const apis: Record<string, (handler: Effect.Effect<string, any, any>) => ReturnT
     )
 }
 
-for (const [name, api] of Object.entries(apis)) {
-  describe(`an HttpApi on ${name}`, () => {
-    it.scopedLive("has keys by the annotations of its endpoints and groups", () =>
-      Effect.gen(function*() {
-        let runs = 0
-        const send = yield* api(
-          Effect.suspend(() =>
-            ++runs === 3 ? Effect.fail(new Missing()) : Effect.as(note(`run ${runs}`), `run ${runs}`)
+const testApis = (store: StoreLayer) => {
+  for (const [name, api] of Object.entries(apis)) {
+    describe(`an HttpApi on ${name}`, () => {
+      it.scopedLive("has keys by the annotations of its endpoints and groups", () =>
+        Effect.gen(function*() {
+          let runs = 0
+          const send = yield* api(
+            Effect.suspend(() =>
+              ++runs === 3 ? Effect.fail(new Missing()) : Effect.as(note(`run ${runs}`), `run ${runs}`)
+            )
           )
-        )
-        const json = (key?: string) =>
-          post(key, { body: `{"name":"a"}`, headers: { "content-type": "application/json" } })
-        expect((yield* send("/orders", json())).status).toBe(400)
-        expect(yield* send("/orders", json("a"))).toEqual({ status: 200, text: `"run 1"`, replayed: false })
-        expect(yield* send("/orders", json("a"))).toEqual({ status: 200, text: `"run 1"`, replayed: true })
-        expect((yield* send("/search", json())).text).toBe(`"run 2"`)
-        // A declared error is stored as the response that it becomes.
-        const missing = yield* send("/orders", json("b"))
-        expect(missing.status).toBe(404)
-        expect(yield* send("/orders", json("b"))).toEqual({ ...missing, replayed: true })
-        expect((yield* send("/ping", json("c"))).text).toBe(`"run 4"`)
-        expect((yield* send("/ping", json("c"))).text).toBe(`"run 5"`)
-        expect(yield* left).toEqual(["run 1", "run 2", "run 4", "run 5"])
-      }).pipe(Effect.provide([recorder(), quiet])))
-  })
+          const json = (key?: string) =>
+            post(key, { body: `{"name":"a"}`, headers: { "content-type": "application/json" } })
+          expect((yield* send("/orders", json())).status).toBe(400)
+          expect(yield* send("/orders", json("a"))).toEqual({ status: 200, text: `"run 1"`, replayed: false })
+          expect(yield* send("/orders", json("a"))).toEqual({ status: 200, text: `"run 1"`, replayed: true })
+          expect((yield* send("/search", json())).text).toBe(`"run 2"`)
+          // A declared error is stored as the response that it becomes.
+          const missing = yield* send("/orders", json("b"))
+          expect(missing.status).toBe(404)
+          expect(yield* send("/orders", json("b"))).toEqual({ ...missing, replayed: true })
+          expect((yield* send("/ping", json("c"))).text).toBe(`"run 4"`)
+          expect((yield* send("/ping", json("c"))).text).toBe(`"run 5"`)
+          expect(yield* left).toEqual(["run 1", "run 2", "run 4", "run 5"])
+        }).pipe(Effect.provide([recorder(), quiet, store()])))
+    })
+  }
 }
+
+onEachStore((store) => {
+  testPositions(store)
+  testApis(store)
+})
 
 describe("annotations of an HttpApi", () => {
   it("may not contradict the routes of the middleware", () => {

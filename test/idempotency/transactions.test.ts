@@ -1,14 +1,22 @@
 /**
  * What a request has committed or sent decides whether its key is free again.
  */
-import { HttpServerResponse } from "@effect/platform"
+import { HttpRouter, HttpServerResponse } from "@effect/platform"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, type Scope, Tracer } from "effect"
+import { Deferred, Effect, Fiber, Layer, type Scope, Stream, Tracer } from "effect"
 import { Airlock, HttpMiddleware, Idempotency } from "effect-airlock"
 import * as HttpTransaction from "effect-airlock/HttpTransaction"
 import * as IdempotencySql from "effect-airlock/IdempotencySql"
-import { type Database, decorated, insertOrder, onEachDatabase, orders, transaction } from "../support/databases.js"
+import {
+  type Database,
+  decorated,
+  insertLine,
+  insertOrder,
+  onEachDatabase,
+  orders,
+  transaction
+} from "../support/databases.js"
 import { airlocked, type App, type Ask, hosts, node, post, posting } from "../support/idempotencyHosts.js"
 import { type Left, left, note } from "../support/recorder.js"
 import { until } from "../support/until.js"
@@ -156,6 +164,18 @@ onEachDatabase((database: Database) => {
         expect((yield* ask("/", post("key"))).headers.get("idempotency-replayed")).toBe("true")
       }))
 
+    test("keeps its key before it says so, even if a statement has written before", (serve) =>
+      Effect.gen(function*() {
+        const ask = yield* serve(
+          insertOrder("a").pipe(
+            Effect.zipRight(Idempotency.keep),
+            Effect.zipRight(states),
+            Effect.map((states) => HttpServerResponse.unsafeJson(states))
+          )
+        )
+        expect((yield* ask("/", post("key"))).text).toBe(`["kept"]`)
+      }))
+
     test("is run again after a 500, if its transaction was rolled back, and it only read", (serve) =>
       Effect.gen(function*() {
         let runs = 0
@@ -227,6 +247,20 @@ onEachDatabase((database: Database) => {
         expect(yield* orders).toEqual(["a"])
       }), hosts)
 
+    if (database.defers) {
+      test("stores a response again whose transaction was refused at its COMMIT", (serve) =>
+        Effect.gen(function*() {
+          const inside = HttpTransaction.perRequest(Effect.as(insertLine("a", "missing"), done))
+          const app = HttpRouter.empty.pipe(
+            HttpRouter.post("/", Effect.catchAllCause(inside, () => Effect.succeed(done)))
+          ) as App
+          const ask = yield* serve(app)
+          expect((yield* ask("/", post("key"))).text).toBe("done")
+          expect(yield* states).toEqual(["completed"])
+          expect((yield* ask("/", post("key"))).headers.get("idempotency-replayed")).toBe("true")
+        }))
+    }
+
     test("frees its key if the transaction of the request is rolled back", (serve) =>
       Effect.gen(function*() {
         const ask = yield* serve(
@@ -237,6 +271,92 @@ onEachDatabase((database: Database) => {
         expect(yield* states).toEqual([])
         expect(yield* orders).toEqual([])
       }))
+
+    test("keeps its key before effects of a body leave, which is collected after the handler", (serve) =>
+      Effect.gen(function*() {
+        const memory = yield* Idempotency.makeMemory()
+        const calls: Array<string> = []
+        const noting = <A>(call: string, self: Effect.Effect<A, Idempotency.IdempotencyStoreError>) =>
+          Effect.zipRight(Effect.sync(() => calls.push(call)), self)
+        const store = Effect.succeed<Idempotency.IdempotencyStoreService>({
+          ...memory,
+          keep: (owner) => noting("keep", memory.keep(owner)),
+          complete: (record) => noting("complete", memory.complete(record))
+        })
+        const body = Stream.execute(note("left")).pipe(Stream.ensuring(Effect.sync(() => calls.push("end"))))
+        const ask = yield* serve(
+          Effect.map(HttpMiddleware.airlockStream(body), (body) => HttpServerResponse.stream(body)),
+          keys({ store })
+        )
+        expect((yield* ask("/", post("key"))).status).toBe(200)
+        expect(yield* left).toEqual(["left"])
+        expect(calls).toEqual(["end", "keep", "complete"])
+      }))
+
+    test("is not run again if some effects of its body have left, and others could not", (serve) =>
+      Effect.gen(function*() {
+        const body = Stream.execute(Effect.zipRight(note("left"), note("fail")))
+        const ask = yield* serve(
+          Effect.map(HttpMiddleware.airlockStream(body), (body) => HttpServerResponse.stream(body))
+        )
+        yield* Effect.exit(Effect.sandbox(ask("/", post("key"))))
+        expect((yield* ask("/", post("key"))).code).toBe("outcome-unknown")
+        expect(yield* left).toEqual(["left"])
+      }))
+
+    // SQLite has one connection, which the transaction has.
+    if (database.name !== "SQLite") {
+      for (const isolation of database.name === "MySQL" ? ["REPEATABLE READ"] : ["READ COMMITTED", "REPEATABLE READ"]) {
+        test(`keeps its key at once inside a transaction that is ${isolation}`, (serve) =>
+          Effect.gen(function*() {
+            const [kept, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+            const sql = yield* SqlClient
+            // MySQL repeats reads by default, and takes the level only before a transaction.
+            const isolated = sql.onDialectOrElse({
+              pg: () => Effect.asVoid(sql.unsafe(`SET TRANSACTION ISOLATION LEVEL ${isolation}`)),
+              orElse: () => Effect.void
+            })
+            const ask = yield* serve(
+              isolated.pipe(
+                Effect.zipRight(states),
+                Effect.zipRight(Idempotency.keep),
+                Effect.zipRight(Deferred.succeed(kept, void 0)),
+                Effect.zipRight(Deferred.await(gate)),
+                Effect.zipRight(insertOrder("a")),
+                transaction,
+                Effect.as(done)
+              )
+            )
+            const request = yield* Effect.fork(ask("/", post("key")))
+            yield* Deferred.await(kept)
+            expect(yield* states).toEqual(["kept"])
+            yield* Deferred.succeed(gate, void 0)
+            expect((yield* Fiber.join(request)).text).toBe("done")
+            expect(yield* orders).toEqual(["a"])
+            expect((yield* ask("/", post("key"))).headers.get("idempotency-replayed")).toBe("true")
+          }))
+      }
+    }
+
+    for (const onStoreError of ["refuse", "open"] as const) {
+      test(`${onStoreError === "open" ? "commits" : "does not commit"} if the store fails before, by \`${onStoreError}\``, (serve) =>
+        Effect.gen(function*() {
+          const memory = yield* Idempotency.makeMemory()
+          const failing = Effect.succeed({
+            ...memory,
+            keep: () => Effect.fail(new Idempotency.IdempotencyStoreError({ operation: "keep", cause: "down" }))
+          })
+          const ask = yield* serve(
+            Effect.as(transaction(insertOrder("a")), done),
+            keys({ store: failing, onStoreError })
+          )
+          const isOpen = onStoreError === "open"
+          expect((yield* ask("/", post("key"))).status).toBe(isOpen ? 200 : 500)
+          expect(yield* orders).toEqual(isOpen ? ["a"] : [])
+          const again = yield* ask("/", post("key"))
+          expect(again.headers.get("idempotency-replayed")).toBe(isOpen ? "true" : null)
+        }))
+    }
 
     test("is refused if the middleware stands inside a transaction", (serve) =>
       Effect.gen(function*() {

@@ -1,8 +1,16 @@
 /** Idempotency keys: who runs, what is stored, and what is freed. */
 import { inFile, type Mutant } from "./mutant.js"
 
-const requests = "test/idempotency/requests.test.ts"
-const bodies = "test/idempotency/bodies.test.ts"
+const modes = "test/idempotency/modes.test.ts"
+const keys = "test/idempotency/keys.test.ts"
+const fingerprints = "test/idempotency/fingerprints.test.ts"
+const storedResponses = "test/idempotency/storedResponses.test.ts"
+const inFlight = "test/idempotency/inFlight.test.ts"
+const storeFailures = "test/idempotency/storeFailures.test.ts"
+const options = "test/idempotency/options.test.ts"
+const upkeep = "test/idempotency/upkeep.test.ts"
+const requestBodies = "test/idempotency/requestBodies.test.ts"
+const responseBodies = "test/idempotency/responseBodies.test.ts"
 const positions = "test/idempotency/positions.test.ts"
 const transactions = "test/idempotency/transactions.test.ts"
 const stores = "test/idempotency/stores.test.ts"
@@ -14,28 +22,28 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "idempotent",
       replace: "currentIn(own)?.source === request.source",
       by: "false",
-      tests: [requests]
+      tests: [modes]
     },
     {
       breaks: "keys: a safe method needs a key",
       symbol: "idempotent",
       replace: "safeMethods.has(request.method)",
       by: "false",
-      tests: [requests]
+      tests: [modes]
     },
     {
       breaks: "keys: a header that was sent twice is taken for one",
       symbol: "idempotent",
       replace: "isRepeated(request.source, settings.header, header)",
       by: "false",
-      tests: [requests]
+      tests: [keys]
     },
     {
       breaks: "keys: a request lets a store that fails through, unasked",
       symbol: "claimed",
       replace: "settings.isOpen",
       by: "true",
-      tests: [requests]
+      tests: [storeFailures]
     },
     {
       breaks: "keys: wrong wiring is answered like a store that does not answer",
@@ -52,11 +60,18 @@ export const idempotency: ReadonlyArray<Mutant> = [
       tests: [transactions]
     },
     {
+      breaks: "keys: a duplicate of a request that runs is refused on a manual route",
+      symbol: "claimed",
+      replace: "again(undefined)",
+      by: "refuse(settings, \"in-flight\", { detail: \"\" })",
+      tests: [modes]
+    },
+    {
       breaks: "keys: a duplicate waits for ever",
       symbol: "waitFor",
       replace: "left <= 0",
       by: "false",
-      tests: [requests],
+      tests: [inFlight],
       hangs: true
     }
   ]),
@@ -73,6 +88,48 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "ProtectedRequest.end",
       replace: "!(interrupted && response.status >= 400)",
       by: "true",
+      tests: [transactions]
+    },
+    {
+      breaks: "keys: a store that fails before a COMMIT refuses it, although it may be open",
+      symbol: "ProtectedRequest.beforeCommit",
+      replace: "settings.isOpen",
+      by: "settings.maxRequestBytes < 0",
+      tests: [transactions]
+    },
+    {
+      breaks: "keys: a response is taken for stored before its transaction has committed",
+      symbol: "ProtectedRequest.beforeCommit",
+      replace: "this.written = { answer: isAnswered ? answer : undefined }",
+      by: "this.inTransaction = isAnswered ? answer : undefined",
+      tests: [transactions]
+    },
+    {
+      breaks: "keys: a transaction writes into a record that was kept meanwhile",
+      symbol: "ProtectedRequest.beforeCommit",
+      replace: "this.isKeptBeside",
+      by: "this.hasEnded && this.isKeptBeside",
+      tests: [transactions]
+    },
+    {
+      breaks: "keys: what leaves inside a transaction is forgotten with it",
+      symbol: "ProtectedRequest.beforeDispatch",
+      replace: "isOpen && !keepsInTransaction",
+      by: "isOpen && keepsInTransaction",
+      tests: [transactions]
+    },
+    {
+      breaks: "keys: a key that a statement has not kept is taken for kept",
+      symbol: "ProtectedRequest.beforeDispatch",
+      replace: "this.isKept || this.isSettled",
+      by: "this.isKept || this.isOut || this.isSettled",
+      tests: [transactions]
+    },
+    {
+      breaks: "keys: a key is not kept before the effects of a collected body leave",
+      symbol: "ProtectedRequest.beforeDispatch",
+      replace: "this.isKept || this.isSettled",
+      by: "this.isKept || this.hasEnded",
       tests: [transactions]
     },
     {
@@ -101,14 +158,14 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "ProtectedRequest.end",
       replace: "bytes !== undefined && bytes.length <= this.settings.maxResponseBytes",
       by: "bytes !== undefined",
-      tests: [bodies]
+      tests: [responseBodies]
     },
     {
       breaks: "keys: a body that failed is replayed",
       symbol: "ProtectedRequest.end",
       replace: "!hasFailed",
       by: "true",
-      tests: [bodies]
+      tests: [responseBodies]
     }
   ]),
   ...inFile("src/internal/idempotency/key.ts", [
@@ -117,7 +174,7 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "parseKey",
       replace: "key.length > maxKeyLength",
       by: "false",
-      tests: [requests]
+      tests: [keys]
     }
   ]),
   ...inFile("src/internal/idempotency/fingerprint.ts", [
@@ -126,28 +183,28 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "recordId",
       replace: "[request.method, pathOf(request), caller, key]",
       by: "[request.method, pathOf(request), key]",
-      tests: [requests]
+      tests: [keys]
     },
     {
       breaks: "keys: parts of an id are joined without delimiters",
       symbol: "recordId",
       replace: "JSON.stringify([request.method, pathOf(request), caller, key])",
       by: "[request.method, pathOf(request), caller, key].join('')",
-      tests: [requests]
+      tests: [keys]
     },
     {
       breaks: "keys: two methods share a key",
       symbol: "recordId",
       replace: "request.method",
       by: "''",
-      tests: [requests]
+      tests: [keys]
     },
     {
       breaks: "keys: the query is no part of the fingerprint",
       symbol: "fingerprintOf",
       replace: "[\"bytes\", query]",
       by: "[\"bytes\"]",
-      tests: [requests]
+      tests: [fingerprints]
     },
     {
       breaks: "keys: a router that cuts its prefix off lets paths share keys",
@@ -163,14 +220,14 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "write",
       replace: "a < b ? -1 : 1",
       by: "0",
-      tests: [requests]
+      tests: [fingerprints]
     },
     {
       breaks: "keys: numbers that JavaScript cannot keep apart are one JSON value",
       symbol: "canonicalJson",
       replace: "numberText(found)",
       by: "Number(found)",
-      tests: [requests]
+      tests: [fingerprints]
     }
   ]),
   ...inFile("src/internal/idempotency/options.ts", [
@@ -179,16 +236,30 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "storesByDefault",
       replace: "!passing.has(status)",
       by: "true",
-      tests: [requests]
+      tests: [storedResponses]
     }
   ]),
   ...inFile("src/internal/idempotency/routes.ts", [
     {
+      breaks: "keys: options of a path in another case do not contradict each other",
+      symbol: "routeOf",
+      replace: "path.toLowerCase()",
+      by: "path",
+      tests: [options]
+    },
+    {
+      breaks: "keys: the options of a route do not hold where its parameter is long",
+      symbol: "findSettings",
+      replace: "{ maxParamLength: Number.MAX_SAFE_INTEGER }",
+      by: "{}",
+      tests: [modes]
+    },
+    {
       breaks: "keys: contradicting options are taken",
-      symbol: "withoutContradictions",
-      replace: "modeOf(other) !== modeOf(declared)",
-      by: "modeOf(other) !== modeOf(other)",
-      tests: [requests]
+      symbol: "contradiction",
+      replace: "!Equal.equals(one[name], other[name])",
+      by: "false",
+      tests: [options]
     }
   ]),
   ...inFile("src/internal/idempotency/replay.ts", [
@@ -197,16 +268,30 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "storedHeaders",
       replace: "!notStored.has(name)",
       by: "true",
-      tests: [requests]
+      tests: [storedResponses]
     }
   ]),
   ...inFile("src/internal/idempotency/requestBody.ts", [
+    {
+      breaks: "keys: a body without a length is lost in HTTP/2",
+      symbol: "isHttp1",
+      replace: "source.httpVersionMajor < 2",
+      by: "source.httpVersionMajor > 0",
+      tests: [requestBodies]
+    },
+    {
+      breaks: "keys: the limit that a handler sets for its body is ignored",
+      symbol: "attempt",
+      replace: "bytes.length > Number(limit.value)",
+      by: "bytes.length < 0",
+      tests: [requestBodies]
+    },
     {
       breaks: "keys: a body has no limit on Node",
       symbol: "readNode",
       replace: "size > maxBytes",
       by: "false",
-      tests: [bodies]
+      tests: [requestBodies]
     }
   ]),
   ...inFile("src/internal/idempotency/memory.ts", [
@@ -215,7 +300,14 @@ export const idempotency: ReadonlyArray<Mutant> = [
       symbol: "memoryOperations.makeRoom",
       replace: "entries === completed && isFull()",
       by: "isFull()",
-      tests: [requests]
+      tests: [upkeep]
+    },
+    {
+      breaks: "keys: in memory a key that was kept for a short time is given away before its lease has ended",
+      symbol: "memoryOperations.keep",
+      replace: "Math.max(entry.leaseUntil, now + ttlMillis)",
+      by: "now + ttlMillis",
+      tests: [stores]
     },
     {
       breaks: "keys: in memory a stranger completes a key",
@@ -227,18 +319,32 @@ export const idempotency: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/idempotency/keeper.ts", [
     {
+      breaks: "keys: a body that the store refuses is tried again for ever",
+      symbol: "renew",
+      replace: "operations.complete({ ...held, response: tooLarge(response) })",
+      by: "Effect.fail(error)",
+      tests: [upkeep]
+    },
+    {
+      breaks: "keys: a renewal that takes long is begun again",
+      symbol: "renewAll",
+      replace: "!running.has(held)",
+      by: "held !== undefined",
+      tests: [upkeep]
+    },
+    {
       breaks: "keys: a lease is renewed when it has ended",
       symbol: "makeService",
       replace: "held.leaseMillis / 3",
       by: "held.leaseMillis * 2",
-      tests: [requests]
+      tests: [upkeep]
     },
     {
       breaks: "keys: a response that could not be stored is given up",
       symbol: "renew",
-      replace: "response === undefined ? operations.renew(held) : operations.complete({ ...held, response })",
+      replace: "operations.complete({ ...held, response })",
       by: "operations.renew(held)",
-      tests: [requests]
+      tests: [upkeep]
     }
   ]),
   ...inFile("src/internal/idempotency/sql/operations.ts", [
@@ -254,8 +360,22 @@ export const idempotency: ReadonlyArray<Mutant> = [
     {
       breaks: "keys: in SQL a renewal shortens the life of a kept record",
       symbol: "statementsOf",
-      replace: { text: "expires_at = CASE WHEN state = 'claimed' THEN" },
-      by: "expires_at = CASE WHEN state <> 'completed' THEN",
+      replace: { text: "AND expires_at < " },
+      by: "AND 0 < ",
+      tests: [stores]
+    },
+    {
+      breaks: "keys: in SQL a renewal does not extend a key that was kept for a short time",
+      symbol: "statementsOf",
+      replace: { text: "(state = 'kept' AND" },
+      by: "(state = '' AND",
+      tests: [stores]
+    },
+    {
+      breaks: "keys: in SQL a key that was kept for a short time is given away before its lease has ended",
+      symbol: "statementsOf",
+      replace: { text: "CASE WHEN lease_until > " },
+      by: "CASE WHEN 0 > ",
       tests: [stores]
     },
     {
@@ -267,6 +387,20 @@ export const idempotency: ReadonlyArray<Mutant> = [
     }
   ]),
   ...inFile("src/internal/idempotency/redis.ts", [
+    {
+      breaks: "keys: in Redis a renewal does not extend a key that was kept for a short time",
+      symbol: "scripts",
+      replace: { text: "(state == 'kept' and" },
+      by: "(state == '' and",
+      tests: [stores]
+    },
+    {
+      breaks: "keys: in Redis a key that was kept for a short time is given away before its lease has ended",
+      symbol: "scripts",
+      replace: { text: "math.max(ARGV[2], redis.call('HGET', KEYS[1], 'lease') - now)" },
+      by: "ARGV[2]",
+      tests: [stores]
+    },
     {
       breaks: "keys: in Redis a stranger changes a record",
       symbol: "ifOwn",
@@ -314,6 +448,31 @@ export const idempotency: ReadonlyArray<Mutant> = [
       replace: "journal.isOut = true",
       by: "",
       tests: [transactions]
+    }
+  ]),
+  ...inFile("src/internal/scope/open.ts", [
+    {
+      breaks: "keys: the effects of a body are not seen to leave",
+      symbol: "openBeside",
+      replace: "scope.journal = journalIn(context)",
+      by: "",
+      tests: [transactions]
+    }
+  ]),
+  ...inFile("src/internal/idempotency/responseBody.ts", [
+    {
+      breaks: "keys: a stream that is collected goes on without its client",
+      symbol: "captureStream",
+      replace: "Effect.interruptible(pull)",
+      by: "pull",
+      tests: [responseBodies]
+    },
+    {
+      breaks: "keys: cookies of a raw response are lost",
+      symbol: "captureRaw",
+      replace: "Cookies.merge(Cookies.fromSetCookie(body.headers.getSetCookie()), response.cookies)",
+      by: "response.cookies",
+      tests: [responseBodies]
     }
   ]),
   ...inFile("src/internal/http/responseHook.ts", [

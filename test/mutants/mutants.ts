@@ -1,3 +1,4 @@
+import { amqp } from "./amqp.js"
 import { config } from "./config.js"
 import { engine } from "./engine.js"
 import { executor } from "./executor.js"
@@ -7,11 +8,13 @@ import { idempotency } from "./idempotency.js"
 import type { Mutant } from "./mutant.js"
 import { operations } from "./operations.js"
 import { outbox } from "./outbox.js"
+import { persistedQueue } from "./persistedQueue.js"
 import { relay } from "./relay.js"
 import { scope } from "./scope.js"
 import { support } from "./support.js"
 import { telemetry } from "./telemetry.js"
 import { transaction } from "./transaction.js"
+import { workflow } from "./workflow.js"
 
 export const mutants: ReadonlyArray<Mutant> = [
   ...scope,
@@ -26,5 +29,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...relay,
   ...operations,
   ...config,
-  ...engine
+  ...engine,
+  ...amqp,
+  ...persistedQueue,
+  ...workflow
 ]

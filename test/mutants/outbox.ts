@@ -225,7 +225,7 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/signal.test.ts"]
     }
   ]),
-  ...inFile("src/Outbox.ts", [
+  ...inFile("src/internal/outbox/executor.ts", [
     {
       breaks: "outbox: a heldTimeout of zero lets all held rows expire at once",
       symbol: "heldTimeoutOf",
@@ -464,7 +464,7 @@ export const outbox: ReadonlyArray<Mutant> = [
     {
       breaks: "outbox: the timer of a time limit keeps the process alive",
       symbol: "Watch.add",
-      replace: "this.fiber?.unsafeInterruptAsFork(FiberId.none)",
+      replace: "this.end()",
       by: "",
       tests: ["test/internal/support/timeLimit.test.ts"]
     }

@@ -8,7 +8,7 @@ import { MysqlClient } from "@effect/sql-mysql2"
 import { PgClient } from "@effect/sql-pg"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { SqlClient } from "@effect/sql/SqlClient"
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { type Duration, Effect, Layer, Redacted, Schema } from "effect"
 import { Airlock, HttpMiddleware, Task } from "effect-airlock"
 import * as HttpTransaction from "effect-airlock/HttpTransaction"
 import * as IdempotencyRedis from "effect-airlock/IdempotencyRedis"
@@ -28,6 +28,8 @@ export interface IdempotencyProgram {
   /** Whether the transaction is one per request. */
   readonly perRequest?: boolean
   readonly wait?: boolean
+  /** Default: 500 milliseconds. */
+  readonly lease?: Duration.DurationInput
 }
 
 export type IdempotencyEvent =
@@ -78,7 +80,7 @@ const run = (program: IdempotencyProgram): void => {
     : IdempotencyRedis.layer({ client: new Redis(program.redis.url), prefix: program.redis.prefix })
 
   const middleware = HttpMiddleware.idempotency({
-    lease: "500 millis",
+    lease: program.lease ?? "500 millis",
     ...(program.wait === true && { inFlight: { wait: "20 seconds" } })
   })
 

@@ -113,8 +113,10 @@ export interface Work {
  * @category models
  */
 export interface WorkSource<W extends Work> {
-  /** Returns the next work. `undefined` ends the worker. */
+  /** Returns the next work. `undefined` ends the worker, unless there is `more`. */
   readonly next: () => W | undefined
+  /** Waits until `next` may have work again. `false` ends the worker. Default: it ends as soon as `next` has none. */
+  readonly more?: Effect.Effect<boolean>
   /**
    * Called when a work has ended, with an outcome for each of its intents. If the worker was interrupted, the outcomes of intents
    * whose handlers had not ended are interruptions.

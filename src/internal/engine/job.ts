@@ -1,12 +1,11 @@
 /**
  * What an engine stores of an intent, and the intent that a worker makes of it.
- *
- * @internal
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
-import { type StoredPayloadError, UnknownTaskError } from "../../AirlockError.js"
+import { StoredPayloadError, UnknownTaskError } from "../../AirlockError.js"
 import type { Intent, IntentId } from "../../Intent.js"
 import type { Handlers } from "../contract/executor.js"
 import { decodeText, NewerVersionError } from "../outbox/intentRow.js"
@@ -14,7 +13,12 @@ import { type Cascade, cascadeOf, tasksOf } from "../scope/cascade.js"
 import { recordOf } from "../scope/intentRecord.js"
 import { encode } from "../support/payload.js"
 
-/** The data of a job, as JSON. Its name is that of the task, and its id that of the intent. @internal */
+/**
+ * The data of a job, as JSON. Its name is that of the task, and its id that of the intent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface JobData {
   /** The encoded payload. */
   readonly payload: unknown
@@ -26,6 +30,20 @@ export interface JobData {
   readonly trace?: { readonly traceId: string, readonly spanId: string, readonly sampled: boolean }
   /** The tasks of the intent's cascade, the last one first. */
   readonly cascade?: ReadonlyArray<string>
+}
+
+/**
+ * What an engine stores of an intent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StoredJob {
+  /** The id of the intent. */
+  readonly id: string
+  /** The name of its task. */
+  readonly name: string
+  readonly data: JobData
 }
 
 /** @internal */
@@ -43,7 +61,7 @@ export const jobOf = (intent: Intent & { readonly cascade?: Cascade | undefined 
 
 /** The intent of a job. Only a `StoredPayloadError` says that no attempt can ever succeed. @internal */
 export const intentOfJob = (
-  { data, id, name }: { readonly id: string, readonly name: string, readonly data: JobData },
+  { data, id, name }: StoredJob,
   handlers: Pick<Handlers, "names" | "task">
 ): Effect.Effect<Intent, UnknownTaskError | NewerVersionError | StoredPayloadError> => {
   const task = handlers.task(name)
@@ -51,6 +69,10 @@ export const intentOfJob = (
     return Effect.fail(new UnknownTaskError({ task: name, known: handlers.names }))
   }
   const { version = 1 } = task
+  if (!isJobData(data)) {
+    const issues = ["data: no data of an intent"]
+    return Effect.fail(new StoredPayloadError({ task: name, storedVersion: 1, version, issues }))
+  }
   if (data.version > version) {
     return Effect.fail(new NewerVersionError({ task: name, storedVersion: data.version, version }))
   }
@@ -66,3 +88,8 @@ export const intentOfJob = (
       span: data.trace && Tracer.externalSpan(data.trace)
     }))
 }
+
+/** Anybody can add a job to a queue, with any data. */
+const isJobData = (data: unknown): boolean =>
+  Predicate.isRecord(data) && Predicate.isNumber(data["version"]) &&
+  (data["cascade"] === undefined || Array.isArray(data["cascade"]))

@@ -19,7 +19,7 @@ export const runWork = <W extends Work>(
   source: WorkSource<W>
 ): Effect.Effect<void> =>
   Effect.uninterruptible(Effect.withFiberRuntime((fiber) => {
-    const { transact } = source
+    const { more, transact } = source
     const current = new CurrentWork(callsOf, source)
     const runner = new HandlerRunner(
       handlers,
@@ -35,8 +35,24 @@ export const runWork = <W extends Work>(
       step: (outcome: Outcome) => current.ended(outcome)
     })
     current.begin()
-    return runner.during(running, (exit) => Effect.sync(() => current.stop(exit)))
+    const untilEnd = more === undefined ? running : repeatWhile(Effect.zipRight(running, more), () => current.begin())
+    return runner.during(untilEnd, (exit) => Effect.sync(() => current.stop(exit)))
   }))
+
+const repeatWhile = (self: Effect.Effect<boolean>, again: () => void): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    let isDone = false
+    return Effect.whileLoop({
+      while: () => !isDone,
+      body: () => self,
+      step: (more) => {
+        isDone = !more
+        if (more) {
+          again()
+        }
+      }
+    })
+  })
 
 /** The work that a worker does now, and the place in it. */
 class CurrentWork<W extends Work> {

@@ -11,8 +11,8 @@ import type { StoredResponse } from "./store.js"
  */
 export interface IdempotencyRequest {
   readonly key: string
-  /** Whether the key exists: a request with it has already ended. `true` only on routes that are `manual`. */
+  /** Whether the key exists: an earlier request with it has ended, or still runs. `true` only on routes that are `manual`. */
   readonly exists: boolean
-  /** What that request was answered. `undefined` if `exists` is false. */
+  /** What that request was answered. `undefined` if `exists` is false, or while it still runs. */
   readonly response: StoredResponse | undefined
 }

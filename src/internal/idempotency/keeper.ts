@@ -7,11 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import type * as EffectScope from "effect/Scope"
+import { tooLarge } from "./replay.js"
 import type { Held, IdempotencyStoreOperations, IdempotencyStoreService, Keeper } from "./store.js"
 
 /** Adds the fibers of a store, which end with the Scope. @internal */
 export const makeService = (
-  operations: IdempotencyStoreOperations,
+  operations: Omit<IdempotencyStoreService, "keeper">,
   options: { readonly pruneMillis?: number } = {}
 ): Effect.Effect<IdempotencyStoreService, never, EffectScope.Scope> =>
   Effect.gen(function*() {
@@ -31,7 +32,8 @@ export const makeService = (
         if (group === undefined) {
           const group = new Set([held])
           groups.set(held.leaseMillis, group)
-          runFork(beat(operations, group, held.leaseMillis / 3, () => groups.delete(held.leaseMillis)), { scope })
+          const round = renewAll(operations, group, (self) => runFork(self, { scope }))
+          runFork(beat(round, group, held.leaseMillis / 3, () => groups.delete(held.leaseMillis)), { scope })
         } else {
           group.add(held)
         }
@@ -48,25 +50,49 @@ export const makeService = (
  * so that no request joins a group whose fiber ends.
  */
 const beat = (
-  operations: IdempotencyStoreOperations,
+  round: Effect.Effect<void>,
   group: Set<Held>,
   millis: number,
   end: () => void
 ): Effect.Effect<void> =>
   Effect.suspend(() =>
     group.size === 0 ? Effect.succeed(end()) : Effect.sleep(millis).pipe(
-      Effect.zipRight(
-        Effect.suspend(() =>
-          Effect.forEach([...group], (held) => renew(operations, group, held), { concurrency: 16, discard: true })
-        )
-      ),
-      Effect.zipRight(beat(operations, group, millis, end))
+      Effect.zipRight(round),
+      Effect.zipRight(beat(round, group, millis, end))
     )
   )
 
+/** Begins the renewals of a group. A renewal that takes long, for its row is locked, does not hold up those of other keys. */
+const renewAll = (
+  operations: IdempotencyStoreOperations,
+  group: Set<Held>,
+  fork: (self: Effect.Effect<void>) => void
+): Effect.Effect<void> => {
+  const running = new Set<Held>()
+  return Effect.sync(() =>
+    fork(Effect.forEach(
+      [...group].filter((held) => !running.has(held)),
+      (held) => {
+        running.add(held)
+        return Effect.ensuring(renew(operations, group, held), Effect.sync(() => running.delete(held)))
+      },
+      { concurrency: 16, discard: true }
+    ))
+  )
+}
+
 const renew = (operations: IdempotencyStoreOperations, group: Set<Held>, held: Held): Effect.Effect<void> => {
   const { response } = held
-  const call = response === undefined ? operations.renew(held) : operations.complete({ ...held, response })
+  const call = response === undefined
+    ? operations.renew(held)
+    : operations.complete({ ...held, response }).pipe(
+      // A store may refuse a large body for ever. Without it the key is at least completed.
+      Effect.catchAll((error) =>
+        response.body.length === 0
+          ? Effect.fail(error)
+          : operations.complete({ ...held, response: tooLarge(response) })
+      )
+    )
   return Effect.matchCauseEffect(call, {
     onFailure: (cause) =>
       Effect.logWarning("Airlock could not renew the lease of an idempotency key, and tries again", cause),

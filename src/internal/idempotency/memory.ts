@@ -128,7 +128,7 @@ export const memoryOperations = ({ maxBytes, maxRecords }: MemoryLimits): Idempo
         const entry = ofOwner(owner)
         if (entry !== undefined) {
           entry.isKept = true
-          entry.expiresAt = now + ttlMillis
+          entry.expiresAt = Math.max(entry.leaseUntil, now + ttlMillis)
         }
         return Effect.succeed(entry !== undefined)
       }),

@@ -34,7 +34,7 @@ import { currentIn, type CurrentRequest, ProtectedRequest, replayedKey } from ".
 import { replay, unknownResponse } from "./replay.js"
 import { readBody, serveBody } from "./requestBody.js"
 import type { FindSettings } from "./routes.js"
-import { type Claim, IdempotencyStore, type IdempotencyStoreService } from "./store.js"
+import { type Claim, IdempotencyStore, type IdempotencyStoreService, type StoredResponse } from "./store.js"
 
 type Response = HttpServerResponse
 
@@ -142,6 +142,11 @@ const claimed = <E, R>(
 ): HttpApp.Default<E, R> => {
   const token = globalThis.crypto.randomUUID()
   const attempt = store.claim({ id, token, fingerprint, leaseMillis: settings.leaseMillis })
+  /** Runs the app although the key exists, and lets it know. */
+  const again = (response: StoredResponse | undefined): HttpApp.Default<E, R> => {
+    note("manual")
+    return knowing(restore(app), { key, exists: true, response, source: request.source })
+  }
   return Effect.matchCauseEffect(settings.waitMillis === 0 ? attempt : waitFor(attempt, settings, restore), {
     onFailure: (cause): HttpApp.Default<E, R> =>
       // The claim may have come through.
@@ -165,7 +170,7 @@ const claimed = <E, R>(
           note("executed")
           return owning(restore(app), new ProtectedRequest(request, settings, store, key, id, token), request)
         case "InFlight":
-          return refuse(settings, "in-flight", {
+          return settings.mode === "manual" ? again(undefined) : refuse(settings, "in-flight", {
             status: settings.inFlightStatus,
             detail: "Its response is not known yet. Try again later.",
             retryAfterMillis: settings.retryAfterMillis
@@ -176,11 +181,12 @@ const claimed = <E, R>(
           })
         case "Unanswered":
         case "Completed": {
-          note("replayed")
           const response = claim._tag === "Completed" ? claim.response : unknownResponse
-          return settings.mode === "manual"
-            ? again(restore(app), { key, exists: true, response, source: request.source })
-            : Effect.succeed(replay(response, settings))
+          if (settings.mode === "manual") {
+            return again(response)
+          }
+          note("replayed")
+          return Effect.succeed(replay(response, settings))
         }
       }
     }
@@ -226,8 +232,8 @@ const owning = <E, R>(
     return scope === undefined ? app : Effect.zipRight(EffectScope.addFinalizer(scope, owner.abandon), app)
   })
 
-/** Runs the app once more, with the response that was stored. */
-const again = <E, R>(app: HttpApp.Default<E, R>, replayed: CurrentRequest): HttpApp.Default<E, R> =>
+/** Runs an app that finds out that its key exists. */
+const knowing = <E, R>(app: HttpApp.Default<E, R>, replayed: CurrentRequest): HttpApp.Default<E, R> =>
   Effect.withFiberRuntime((fiber) => {
     setRefs(fiber, updatedRefs(refsOf(fiber), fiber, [withService(fiber, replayedKey, replayed)]))
     return app

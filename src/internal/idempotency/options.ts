@@ -14,7 +14,8 @@ import type { IdempotencyStoreService } from "./store.js"
  * - `required`: a request without a key is refused (400).
  * - `optional`: a request without a key runs without protection.
  * - `exempt`: keys are ignored.
- * - `manual`: a key is required, and the handler runs each time, replays included. `Idempotency.current` tells it what was answered.
+ * - `manual`: a key is required, and the handler runs each time, even while another request with the key runs. `Idempotency.current`
+ *   tells it whether the key exists, and what was answered.
  *
  * @since 0.1.0
  * @category options

@@ -7,9 +7,11 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as AirlockMetrics from "../../AirlockMetrics.js"
 import { isInterrupted } from "../scope/fork.js"
 import { type Journal, journalIn } from "../scope/journal.js"
+import { transactionIn, withoutTransaction } from "../scope/transactionTag.js"
 import type { AnyFiber } from "../support/effectInternals.js"
 import type { IdempotencyRequest } from "./current.js"
 import type { Settings } from "./options.js"
@@ -17,11 +19,14 @@ import { stored, unknownResponse } from "./replay.js"
 import { bytesAtHand, capture } from "./responseBody.js"
 import type { Held, IdempotencyStoreError, IdempotencyStoreService, StoredResponse } from "./store.js"
 
-/** Another request has the key. The transaction of this one must not commit. */
+/** Another request has the key, or may have it. The transaction of this one must not commit. */
 class LostLease extends Error {
   override readonly name = "LostLease"
   constructor() {
-    super("The request took longer than the lease of its idempotency key, and another request has the key now.")
+    super(
+      "The request has its idempotency key no longer: it took longer than its lease, or it was answered with a response that frees " +
+        "the key, and went on afterwards."
+    )
   }
 }
 
@@ -37,12 +42,21 @@ export class ProtectedRequest implements Journal, Held, CurrentRequest {
   readonly leaseMillis: number
   readonly ttlMillis: number
   private hasEnded = false
+  /** Whether the key was completed or freed. A body that is collected can still commit and send something before. */
+  private isSettled = false
   /** Whether the store knows that the request commits or sends something. */
   private isKept = false
-  /** The response that the store has, written by a transaction of the request that has committed. */
-  private inTransaction: HttpServerResponse | undefined = undefined
+  /**
+   * Whether the store got to know it while a transaction was open. That transaction leaves the record alone, which has changed
+   * since its snapshot. It may, because nobody takes over a key that was kept.
+   */
+  private isKeptBeside = false
   /** The response that the next COMMIT answers with. */
   private answer: HttpServerResponse | undefined = undefined
+  /** What a transaction that is about to commit has written: that it commits, and perhaps the response. */
+  private written: { readonly answer: HttpServerResponse | undefined } | undefined = undefined
+  /** The response that the store has, because the transaction that wrote it has committed. */
+  private inTransaction: HttpServerResponse | undefined = undefined
 
   constructor(
     private readonly request: HttpServerRequest,
@@ -66,24 +80,53 @@ export class ProtectedRequest implements Journal, Held, CurrentRequest {
   readonly beforeCommit: Effect.Effect<void, unknown> = Effect.suspend(() => {
     const { answer, settings } = this
     this.answer = undefined
+    this.written = undefined
+    if (this.isKeptBeside) {
+      return Effect.void
+    }
     const bytes = answer && bytesAtHand(answer)
     const isAnswered = answer !== undefined && bytes !== undefined && bytes.length <= settings.maxResponseBytes
     const write = isAnswered
       ? this.store.complete({ ...this.owner, response: stored(answer, bytes) })
       : this.store.keep(this.owner)
-    return Effect.flatMap(write, (isOwn) => {
-      if (!isOwn) {
-        return Effect.fail(new LostLease())
+    return Effect.matchEffect(write, {
+      onFailure: (error) =>
+        settings.isOpen
+          ? Effect.logWarning("Airlock could not note that a request with an idempotency key commits", error)
+          : Effect.fail(error),
+      onSuccess: (isOwn) => {
+        if (!isOwn) {
+          return Effect.fail(new LostLease())
+        }
+        this.written = { answer: isAnswered ? answer : undefined }
+        return Effect.void
       }
-      this.inTransaction = isAnswered ? answer : undefined
-      return Effect.void
     })
   })
 
-  readonly beforeDispatch: Effect.Effect<boolean> = Effect.suspend(() =>
-    this.isKept || this.isOut || this.hasEnded ? Effect.succeed(true) : this.store.keep(this.owner).pipe(
+  hasCommitted(): void {
+    this.isOut = true
+    if (this.written !== undefined) {
+      this.isKept = true
+      this.inTransaction = this.written.answer
+    }
+  }
+
+  readonly beforeDispatch: Effect.Effect<boolean> = Effect.withFiberRuntime((fiber) => {
+    if (this.isKept || this.isSettled) {
+      return Effect.succeed(true)
+    }
+    const { keep, keepsInTransaction = false } = this.store
+    const isOpen = transactionIn(fiber.currentContext) !== undefined
+    const keeping = keep(this.owner)
+    // What leaves now has left even if the open transaction is rolled back.
+    const write = isOpen && !keepsInTransaction
+      ? Effect.locally(keeping, FiberRef.currentContext, withoutTransaction(fiber.currentContext))
+      : keeping
+    return write.pipe(
       Effect.tap((isOwn) => {
-        this.isKept = isOwn
+        this.isKept = isOwn && !(isOpen && keepsInTransaction)
+        this.isKeptBeside = this.isKept && isOpen
       }),
       Effect.catchAllCause((cause) =>
         Effect.as(
@@ -92,7 +135,7 @@ export class ProtectedRequest implements Journal, Held, CurrentRequest {
         )
       )
     )
-  )
+  })
 
   private get owner() {
     const { id, token, ttlMillis } = this
@@ -149,6 +192,7 @@ export class ProtectedRequest implements Journal, Held, CurrentRequest {
   })
 
   private readonly free: Effect.Effect<void> = Effect.suspend(() => {
+    this.isSettled = true
     this.store.keeper.remove(this)
     AirlockMetrics.idempotency.unsafeUpdate("released", [])
     return Effect.catchAllCause(
@@ -158,6 +202,7 @@ export class ProtectedRequest implements Journal, Held, CurrentRequest {
   })
 
   private complete(response: StoredResponse): Effect.Effect<void> {
+    this.isSettled = true
     const completing: Effect.Effect<boolean, IdempotencyStoreError> = this.store.complete({ ...this.owner, response })
     return Effect.matchCauseEffect(completing, {
       onFailure: (cause) => {

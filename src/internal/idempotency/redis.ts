@@ -37,11 +37,13 @@ if tonumber(r[4]) > now then return {'in-flight', tostring(r[4] - now)} end
 return {'unanswered'}`,
   renew: `${ifOwn}${now}local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'completed' then redis.call('HSET', KEYS[1], 'lease', now + ARGV[2]) end
-if state == 'claimed' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if state == 'claimed' or (state == 'kept' and redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2])) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 return 1`,
   keep:
-    `${ifOwn}if redis.call('HGET', KEYS[1], 'state') == 'claimed' then redis.call('HSET', KEYS[1], 'state', 'kept') end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    `${ifOwn}${now}if redis.call('HGET', KEYS[1], 'state') == 'claimed' then redis.call('HSET', KEYS[1], 'state', 'kept') end
+redis.call('PEXPIRE', KEYS[1], math.max(ARGV[2], redis.call('HGET', KEYS[1], 'lease') - now))
 return 1`,
   complete: `${ifOwn}redis.call('HSET', KEYS[1], 'state', 'completed', 'response', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

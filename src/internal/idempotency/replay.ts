@@ -41,8 +41,16 @@ export const stored = (
   bytes: Uint8Array | undefined
 ): StoredResponse =>
   bytes === undefined
-    ? { status: response.status, headers: {}, body: new Uint8Array(), omitted: "too-large" }
+    ? tooLarge(response)
     : { status: response.status, headers: storedHeaders(response), body: bytes }
+
+/** A response without its body. @internal */
+export const tooLarge = ({ status }: { readonly status: number }): StoredResponse => ({
+  status,
+  headers: {},
+  body: new Uint8Array(),
+  omitted: "too-large"
+})
 
 /** The outcome of a request that committed or sent something, and has no response. @internal */
 export const unknownResponse: StoredResponse = { status: 0, headers: {}, body: new Uint8Array(), omitted: "unknown" }

@@ -6,6 +6,7 @@
  *
  * @internal
  */
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Multipart from "@effect/platform/Multipart"
@@ -24,6 +25,7 @@ const tooLarge: RequestBody = { _tag: "TooLarge" }
 
 /** The part of Node's `IncomingMessage` that is used. */
 interface NodeMessage {
+  readonly httpVersionMajor: number
   readonly readableEnded: boolean
   readonly on: (event: string, listener: (value: unknown) => void) => void
   readonly off: (event: string, listener: (value: unknown) => void) => void
@@ -34,11 +36,14 @@ const isNodeMessage = (source: unknown): source is NodeMessage =>
   typeof source === "object" && source !== null && "on" in source && "off" in source && "resume" in source &&
   "readableEnded" in source
 
+/** In HTTP/1 a body has a length or a transfer encoding. In HTTP/2 it needs neither. */
+const isHttp1 = (source: unknown): boolean => isNodeMessage(source) && source.httpVersionMajor < 2
+
 /** @internal */
 export const readBody = (request: HttpServerRequest, maxBytes: number): Effect.Effect<RequestBody> => {
   const { headers, source } = request
   const length = headers["content-length"]
-  if (length === "0" || (length === undefined && headers["transfer-encoding"] === undefined && isNodeMessage(source))) {
+  if (length === "0" || (length === undefined && headers["transfer-encoding"] === undefined && isHttp1(source))) {
     return Effect.succeed(empty)
   }
   // Without a reader, Node discards the body after the response, and the connection stays usable.
@@ -151,8 +156,19 @@ const textOf = (served: Served): string =>
   // As without the middleware: Node keeps a byte order mark.
   served.text ??= new TextDecoder("utf-8", { ignoreBOM: served.isNode }).decode(served.bytes)
 
-const attempt = <A>(request: HttpServerRequest, read: () => A) =>
-  Effect.try({ try: read, catch: (cause) => new HttpServerError.RequestError({ request, reason: "Decode", cause }) })
+const attempt = <A>(request: Serving, read: () => A) =>
+  Effect.flatMap(HttpIncomingMessage.MaxBodySize, (limit) =>
+    Effect.try({
+      try: () => {
+        // As without the middleware: Node has this limit, and web handlers have not.
+        const { bytes, isNode } = request[ServedKey]
+        if (isNode && limit._tag === "Some" && bytes.length > Number(limit.value)) {
+          throw new Error("maxBytes exceeded")
+        }
+        return read()
+      },
+      catch: (cause) => new HttpServerError.RequestError({ request, reason: "Decode", cause })
+    }))
 
 const streamOf = <E>({ bytes }: Served): Stream.Stream<Uint8Array, E> =>
   bytes.length === 0 ? Stream.empty : Stream.sync(() => bytes.slice())

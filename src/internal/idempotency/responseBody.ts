@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Cookies from "@effect/platform/Cookies"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,7 +26,7 @@ const utf8 = new TextEncoder()
 
 /**
  * Captures the body of a response. A body that is longer than the limit, or that fails, is sent as it would have been. So is a
- * stream of events, which may have no end.
+ * stream of events, which may have no end. A client that disconnects ends the stream.
  *
  * @internal
  */
@@ -73,6 +74,14 @@ const withBytes = (
   const { cookies, headers, status, statusText } = response
   // `content-length` is that of the bytes, and a body of known length has no transfer encoding.
   const { "content-length": _, "transfer-encoding": __, ...others } = headers
+  if (bytes.length === 0) {
+    return HttpServerResponse.empty({
+      status,
+      cookies,
+      headers: others,
+      ...(statusText !== undefined && { statusText })
+    })
+  }
   return HttpServerResponse.uint8Array(bytes, {
     status,
     cookies,
@@ -107,7 +116,7 @@ const captureStream = (
       hasFailed
     })
     for (;;) {
-      const pulled = yield* Effect.exit(pull)
+      const pulled = yield* Effect.exit(Effect.interruptible(pull))
       if (Exit.isSuccess(pulled)) {
         for (const chunk of pulled.value) {
           chunks.push(chunk)
@@ -121,6 +130,7 @@ const captureStream = (
         const bytes = concat(chunks, size)
         return { response: withBytes(response, bytes), bytes, hasFailed: false }
       } else {
+        yield* EffectScope.close(scope, pulled)
         return goOn(Stream.repeatEffectChunkOption(Effect.failCause(pulled.cause)), true)
       }
     }
@@ -136,11 +146,19 @@ const captureRaw = (
     // A web handler sends this response, with the headers of the other one.
     const headers: Record<string, string> = {}
     body.headers.forEach((value, name) => {
-      headers[name] = value
+      if (name !== "set-cookie") {
+        headers[name] = value
+      }
     })
-    Object.assign(headers, response.headers)
-    const merged = HttpServerResponse.raw(body, { status: body.status, headers, cookies: response.cookies })
+    const merged = HttpServerResponse.raw(body, {
+      status: body.status,
+      headers: { ...headers, ...response.headers },
+      cookies: Cookies.merge(Cookies.fromSetCookie(body.headers.getSetCookie()), response.cookies)
+    })
     return captureWeb(merged, body, undefined, maxBytes)
+  }
+  if (body === null || body === undefined) {
+    return Effect.succeed({ response, bytes: none, hasFailed: false })
   }
   if (typeof body === "string") {
     return Effect.succeed(whole(response, utf8.encode(body), maxBytes))

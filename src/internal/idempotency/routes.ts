@@ -7,8 +7,8 @@ import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Context from "effect/Context"
+import * as Equal from "effect/Equal"
 import {
-  type IdempotencyMode,
   type IdempotencyOptions,
   IdempotencyOptionsError,
   type IdempotencyRoute,
@@ -80,18 +80,25 @@ const declaredByApi = (api: HttpApi.HttpApi.Any): ReadonlyArray<Declared> => {
   )
 }
 
+/** The path as a router sees it: the names of parameters, the case and further slashes do not matter. */
+const routeOf = ({ method, path }: Declared): string =>
+  `${method} ${path.toLowerCase().replaceAll(/:\w+/g, ":").replaceAll(/\/+/g, "/").replace(/(?<=.)\/$/, "")}`
+
 /** Throws if a route is declared twice, and the declarations contradict each other. */
 const withoutContradictions = (all: ReadonlyArray<Declared>): ReadonlyArray<Declared> => {
   const byRoute = new Map<string, Declared>()
   for (const declared of all) {
-    // The names of parameters do not matter.
-    const route = `${declared.method} ${declared.path.replaceAll(/:\w+/g, ":")}`
+    const route = routeOf(declared)
     const other = byRoute.get(route)
-    if (other !== undefined && modeOf(other) !== modeOf(declared)) {
+    const option = other && contradiction(other.options, declared.options)
+    if (other !== undefined && option !== undefined) {
+      const [here, there] = [declared.options.mode, other.options.mode]
       throw new IdempotencyOptionsError({
-        reason:
-          `${declared.method} ${declared.path} is ${modeOf(other)} by ${other.where}, and ${modeOf(declared)} by ` +
-          `${declared.where}. Declare it once.`
+        reason: `${declared.method} ${declared.path} ${
+          option === "mode"
+            ? `is ${there} by ${other.where}, and ${here} by`
+            : `has one \`${option}\` by ${other.where}, and another one by`
+        } ${declared.where}. Declare it once.`
       })
     }
     byRoute.set(
@@ -102,8 +109,12 @@ const withoutContradictions = (all: ReadonlyArray<Declared>): ReadonlyArray<Decl
   return [...byRoute.values()]
 }
 
-const modeOf = ({ options }: Declared): IdempotencyMode | "of the mode of the middleware" =>
-  options.mode ?? "of the mode of the middleware"
+/** An option that two declarations have, with different values. */
+const contradiction = (one: IdempotencyOptions, other: IdempotencyOptions): keyof IdempotencyOptions | undefined =>
+  // The names are those of the type.
+  (Object.keys(one) as Array<keyof IdempotencyOptions>).find((name) =>
+    name in other && !Equal.equals(one[name], other[name])
+  )
 
 /**
  * Reads the options, which must not contradict each other. `defaults` are those of the application's configuration.
@@ -120,10 +131,18 @@ export const findSettings = (
   if (declared.length === 0) {
     return () => settings
   }
-  const router = HttpLayerRouter.FindMyWay.make<Settings>()
-  for (const { method, options, path } of declared) {
-    // A path of an API has the same form.
-    router.on(method as Method, path as `/${string}`, settingsOf({ ...base, ...options }))
+  // A router whose parameters may be longer than by default sends its requests here too.
+  const router = HttpLayerRouter.FindMyWay.make<Settings>({ maxParamLength: Number.MAX_SAFE_INTEGER })
+  for (const { method, options, path, where } of declared) {
+    const settings = settingsOf({ ...base, ...options })
+    try {
+      // A path of an API has the same form.
+      router.on(method as Method, path as `/${string}`, settings)
+    } catch (error) {
+      // Optional parameters and patterns make paths overlap in more ways, and some paths have no meaning.
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new IdempotencyOptionsError({ reason: `${method} ${path}, by ${where}: ${reason}` })
+    }
   }
   return ({ method, originalUrl }) =>
     router.find(method as Method, originalUrl.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, ""))?.handler ?? settings

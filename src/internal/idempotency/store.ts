@@ -129,6 +129,12 @@ export interface Keeper {
 export interface IdempotencyStoreService extends IdempotencyStoreOperations {
   /** @internal */
   readonly keeper: Keeper
+  /**
+   * Whether `keep` runs in any transaction that is open in the same database, because there is only one connection.
+   *
+   * @internal
+   */
+  readonly keepsInTransaction?: boolean
 }
 
 /**

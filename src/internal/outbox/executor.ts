@@ -15,36 +15,42 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as EffectScope from "effect/Scope"
-import { DispatchError } from "../../AirlockError.js"
+import { DispatchError, type PayloadCodecError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { Executor, Outcome, Transactional } from "../contract/executor.js"
 import { withoutTransaction } from "../scope/transactionTag.js"
-import type { PayloadCodec } from "./codec.js"
-import { Holdings } from "./holdings.js"
-import { rowsOf } from "./intentRow.js"
+import { Holdings, type HoldingsStore } from "./holdings.js"
 import type { InsertOptions } from "./store/insert.js"
 import { ownConnection } from "./store/ownConnection.js"
-import type { Store } from "./store/store.js"
 
 /** @internal */
 export interface OutboxSettings {
-  /** The name of its table, for errors. */
-  readonly table: string
-  readonly store: Store
+  /** What the rows are in, for errors: `The outbox "airlock_outbox"`. */
+  readonly title: string
+  readonly insert: (
+    intents: ReadonlyArray<Intent>,
+    options: InsertOptions
+  ) => Effect.Effect<void, SqlError | PayloadCodecError>
+  readonly store: HoldingsStore
   readonly client: SqlClient
   /** The time after which a held row expires that its process no longer renews. */
   readonly heldTimeout: Duration.Duration
   /** Whether an expired held row is released or discarded. */
   readonly onExpiry: "release" | "discard"
-  readonly codec: PayloadCodec | undefined
   /** Notifies relays that rows are ready. */
   readonly notify: () => void
 }
 
+/** The parts of an executor that are not the same for all outboxes. @internal */
+export interface OutboxExecutor extends Pick<Executor, "dispatch" | "isDurable"> {
+  /** There is one for all intents. */
+  readonly transactional: () => Transactional
+}
+
 /** @internal */
 export const makeExecutor = (
-  { client, codec, heldTimeout, notify, onExpiry, store, table }: OutboxSettings
-): Effect.Effect<Pick<Executor, "dispatch" | "isDurable" | "transactional">, never, EffectScope.Scope> =>
+  { client, heldTimeout, insert, notify, onExpiry, store, title }: OutboxSettings
+): Effect.Effect<OutboxExecutor, never, EffectScope.Scope> =>
   Effect.gen(function*() {
     const heldMillis = Duration.toMillis(heldTimeout)
     const own = yield* ownConnection(client)
@@ -56,12 +62,12 @@ export const makeExecutor = (
 
     const insertRows = (intents: ReadonlyArray<Intent>, options: InsertOptions) =>
       Effect.mapError(
-        Effect.flatMap(rowsOf(intents, codec), (rows) => store.insert(rows, options)),
+        Effect.suspend(() => insert(intents, options)),
         (error) =>
           new SqlError({
             // The cause stays that of the driver, by whose code an application decides about a retry.
             cause: error._tag === "SqlError" ? error.cause : error,
-            message: `The outbox "${table}" could not insert ${intents.length} intent(s)`
+            message: `${title} could not insert ${intents.length} intent(s)`
           })
       )
     const insertReady = (intents: ReadonlyArray<Intent>) => insertRows(intents, { state: "ready" })
@@ -100,7 +106,7 @@ export const makeExecutor = (
           notify()
           return intents.map((intent): Outcome =>
             isClosure(intent)
-              ? failure(intent, new Error("the outbox cannot store a closure"))
+              ? failure(intent, new Error(`${title} cannot store a closure`))
               : Exit.isSuccess(exit)
               ? Exit.void
               : failure(intent, Cause.squash(exit.cause))
@@ -129,3 +135,15 @@ const inNoTransaction = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =
 
 /** Also interruptible, so that the time limit of a dispatch can end it. */
 const alone = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => Effect.interruptible(inNoTransaction(self))
+
+/** @internal */
+export const heldTimeoutOf = (input: Duration.DurationInput): Duration.Duration => {
+  const time = Duration.decode(input)
+  const millis = Duration.toMillis(time)
+  if (!(millis > 0 && Number.isFinite(millis))) {
+    throw new RangeError(
+      `The outbox needs a positive and finite time as its option \`heldTimeout\`, and got ${Duration.format(time)}`
+    )
+  }
+  return time
+}

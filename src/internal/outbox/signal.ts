@@ -43,7 +43,8 @@ export class Discard extends Schema.TaggedError<Discard>("effect-airlock/Discard
   cause
 }) {
   override get message(): string {
-    return `${this.reason}. The handler asks the relay of the outbox for no further attempt. ${elsewhere}`
+    return `${this.reason}. The handler asks the relay of the outbox, or the worker of an engine, for no further attempt. ` +
+      "Where another executor runs it, this is an ordinary failure."
   }
 }
 

@@ -13,6 +13,8 @@ export interface Journal {
   isOut: boolean
   /** Whether intents of the request were discarded. They do not leave, although the request may have succeeded. */
   hasDiscarded: boolean
+  /** Notes that a transaction has committed, with what `beforeCommit` wrote into it. */
+  readonly hasCommitted: () => void
   /** Runs in each transaction, last before its COMMIT. If it fails, the transaction is rolled back. */
   readonly beforeCommit: Effect.Effect<void, unknown>
   /** Runs before intents leave. Returns whether they may: another request may own the key by now. */

@@ -14,6 +14,7 @@ import type { AnyFiber } from "../support/effectInternals.js"
 import type { Cascade } from "./cascade.js"
 import { currentOf, notedFork } from "./currentScope.js"
 import { isInterrupted } from "./fork.js"
+import { journalIn } from "./journal.js"
 import { extend, extendOnce, rebaseLocal } from "./policyChain.js"
 import { type Current, type CurrentInside, findScope, Scope } from "./scope.js"
 
@@ -125,7 +126,7 @@ export const openRoot = (
  */
 export const openBeside = (current: CurrentInside, context: Context.Context<never>, options: ScopeOptions): Scope => {
   const { airlock, cascade, executor, planning } = current.scope
-  return new Scope({
+  const scope = new Scope({
     airlock,
     executor: options.executor ?? executor,
     policies: extend(extendOnce(current.policies, policyIn(context), context), options.policy, context),
@@ -138,6 +139,9 @@ export const openBeside = (current: CurrentInside, context: Context.Context<neve
     planning,
     interruptible: true
   })
+  // But what it sends may not be sent twice.
+  scope.journal = journalIn(context)
+  return scope
 }
 
 /** The names of the executors of which each Airlock has warned. */

@@ -26,7 +26,7 @@ export class TimeLimit {
     const clock = Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
     let watch = this.watches.get(clock)
     if (watch === undefined) {
-      watch = new Watch(clock, this.millis)
+      watch = new Watch(clock, this.millis, false)
       this.watches.set(clock, watch)
     }
     return watch.add(onLimit)
@@ -38,12 +38,20 @@ interface Action {
   readonly onLimit: () => void
 }
 
-class Watch {
+/** Limits the time of actions by one clock. @internal */
+export class Watch {
   /** In the order of their deadlines. */
   private readonly running = new Set<Action>()
   private fiber: AnyFiber | undefined
 
-  constructor(private readonly clock: Clock.Clock, private readonly millis: number) {}
+  constructor(
+    private readonly clock: Clock.Clock,
+    private readonly millis: number,
+    /** Whether its timer lasts until `end`, although no action runs: a new timer for each action costs more than the action. */
+    private readonly isLasting: boolean
+  ) {}
+
+  /** Calls a function when the time has passed, unless the returned function is called before. */
 
   add(onLimit: () => void): () => void {
     const action: Action = { deadline: this.now() + this.millis, onLimit }
@@ -51,12 +59,17 @@ class Watch {
     this.fiber ??= Effect.runFork(this.watch)
     return () => {
       this.running.delete(action)
-      if (this.running.size === 0) {
+      if (this.running.size === 0 && !this.isLasting) {
         // A timer would keep the process alive.
-        this.fiber?.unsafeInterruptAsFork(FiberId.none)
-        this.fiber = undefined
+        this.end()
       }
     }
+  }
+
+  /** Ends the timer. No action runs any more. */
+  end(): void {
+    this.fiber?.unsafeInterruptAsFork(FiberId.none)
+    this.fiber = undefined
   }
 
   /** Monotonic, in milliseconds. */
@@ -72,6 +85,10 @@ class Watch {
       }
       this.running.delete(action)
       action.onLimit()
+    }
+    if (this.isLasting) {
+      // The next action ends no sooner.
+      return Effect.zipRight(this.clock.sleep(Duration.millis(this.millis)), this.watch)
     }
     this.fiber = undefined
     return Effect.void

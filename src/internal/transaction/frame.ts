@@ -190,9 +190,7 @@ const commit = (frame: SqlFrame, typed: boolean): Effect.Effect<void, SqlError |
   const { journal } = frame.scope
   const committing = journal === undefined
     ? driver.commit(raw, firstFailure)
-    : Effect.tap(driver.commit(raw, firstFailure), () => {
-      journal.isOut = true
-    })
+    : Effect.tap(driver.commit(raw, firstFailure), () => journal.hasCommitted())
   return Effect.catchAll(
     committing,
     (error): Effect.Effect<never, SqlError | CommitUnknownError> => {

@@ -6,13 +6,12 @@
 import { expect } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Airlock from "../../Airlock.js"
 import type { EnqueueOptions } from "../../Intent.js"
-import { allCapabilities, capabilitiesOf, type Capability } from "../../internal/contract/executor.js"
+import { allCapabilities, type Capability } from "../../internal/contract/executor.js"
 import * as Task from "../../Task.js"
-import { areSuccesses, type DefineEngineTest, Item, item } from "./engineTest.js"
+import { areSuccesses, type DefineEngineTest, item } from "./engineTest.js"
 
 const Rich = Task.make("SuiteRich", {
   payload: {
@@ -35,7 +34,10 @@ const examples: { readonly [Name in Capability]-?: EnqueueOptions } = {
 }
 
 /** @internal */
-export const handOvers = (test: DefineEngineTest): void => {
+export const handOvers = (
+  test: DefineEngineTest,
+  { recognisesIds }: { readonly recognisesIds: boolean }
+): void => {
   test("hands a batch over, and each handler gets its payload and its id", ({ dispatch, got, untilGot, work }) =>
     Effect.gen(function*() {
       const intents = ["a", "b", "c"].map((text) => item(text))
@@ -74,34 +76,24 @@ export const handOvers = (test: DefineEngineTest): void => {
       expect(got.map(({ text }) => text).sort()).toEqual(texts)
     }))
 
-  test("refuses at the enqueue each option that it does not carry out", ({ airlock, engine }) =>
-    Effect.gen(function*() {
-      for (const option of allCapabilities) {
-        const isCapable = capabilitiesOf(engine.executor, item("a", examples[option])).includes(option)
-        const exit = yield* Airlock.enqueue(Item, { text: "a" }, examples[option]).pipe(
-          Airlock.scoped({ shouldFlush: () => false }),
-          Effect.exit,
-          Effect.provide(airlock)
-        )
-        expect([option, Exit.isSuccess(exit)]).toEqual([option, isCapable])
-      }
-    }))
+  test("refuses at the enqueue each option that it does not carry out", ({ carriesOut }) =>
+    Effect.forEach(allCapabilities, (option) => carriesOut(item("a", examples[option]))))
 
-  test("does not run an intent before its delay or its runAt", ({ dispatch, engine, got, untilGot, work }) =>
-    Effect.gen(function*() {
-      const late = (["delay", "runAt"] as const)
-        .map((option) => ({ option, intent: item(option, examples[option]) }))
-        .filter(({ intent, option }) => capabilitiesOf(engine.executor, intent).includes(option))
-      yield* dispatch([...late.map(({ intent }) => intent), item("now")])
-      yield* work()
-      yield* untilGot(1)
-      expect(got.map(({ text }) => text)).toEqual(["now"])
-    }))
+  for (const option of ["delay", "runAt"] as const) {
+    test(`does not run an intent before its ${option}, or refuses the option`, ({ carriesOut, dispatch, got, untilGot, work }) =>
+      Effect.gen(function*() {
+        const late = item("late", examples[option])
+        yield* dispatch((yield* carriesOut(late)) ? [late, item("now")] : [item("now")])
+        yield* work()
+        yield* untilGot(1)
+        expect(got.map(({ text }) => text)).toEqual(["now"])
+      }))
+  }
 
-  test("runs intents by their priority, a lower number first", ({ dispatch, engine, got, untilGot, work }) =>
+  test("runs intents by their priority, a lower number first, or refuses the option", ({ carriesOut, dispatch, got, untilGot, work }) =>
     Effect.gen(function*() {
       const intents = [item("3", { priority: 3 }), item("1", { priority: 1 }), item("none"), item("2", { priority: 2 })]
-      if (intents.every((intent) => capabilitiesOf(engine.executor, intent).includes("priority"))) {
+      if ((yield* Effect.forEach(intents, carriesOut)).every(Boolean)) {
         yield* dispatch(intents)
         yield* work()
         yield* untilGot(4)
@@ -109,10 +101,10 @@ export const handOvers = (test: DefineEngineTest): void => {
       }
     }))
 
-  test("ignores an intent whose dedupeKey waits, and runs one that is enqueued later", ({ dispatch, engine, got, untilGot, work }) =>
+  test("ignores an intent whose dedupeKey waits, and runs one that is enqueued later, or refuses the option", ({ carriesOut, dispatch, got, untilGot, work }) =>
     Effect.gen(function*() {
       const keyed = (text: string) => item(text, { dedupeKey: "key" })
-      if (capabilitiesOf(engine.executor, keyed("first")).includes("dedupeKey")) {
+      if (yield* carriesOut(keyed("first"))) {
         yield* dispatch([keyed("first"), keyed("second"), item("other")])
         yield* work()
         yield* untilGot(2)
@@ -122,17 +114,32 @@ export const handOvers = (test: DefineEngineTest): void => {
       }
     }))
 
-  test("recognises an intent that it gets twice by its id, if it stores intents", ({ dispatch, engine, got, untilGot, work }) =>
+  test("runs the intents of an orderingKey in the order of their enqueues, or refuses the option", ({ carriesOut, dispatch, got, untilGot, work }) =>
     Effect.gen(function*() {
-      if (engine.executor.durable === true) {
-        const intent = item("a")
-        expect(areSuccesses(yield* dispatch([intent]))).toEqual([true])
-        expect(areSuccesses(yield* dispatch([intent, item("b")]))).toEqual([true, true])
+      const texts = ["a", "b", "c", "d", "e"]
+      const intents = texts.map((text) => item(text, { orderingKey: "key" }))
+      if (yield* carriesOut(intents[0]!)) {
+        yield* dispatch(intents)
         yield* work()
-        yield* untilGot(2)
-        expect(areSuccesses(yield* dispatch([intent, item("c")]))).toEqual([true, true])
-        yield* untilGot(3)
-        expect(got.map(({ text }) => text)).toEqual(["a", "b", "c"])
+        yield* untilGot(texts.length)
+        expect(got.map(({ text }) => text)).toEqual(texts)
       }
+    }))
+
+  const twice = recognisesIds
+    ? "recognises an intent that it gets twice by its id, if it stores intents"
+    : "keeps the id of an intent that it gets twice"
+  test(twice, ({ dispatch, engine, got, untilGot, work }) =>
+    Effect.gen(function*() {
+      const intent = item("a")
+      const runs = recognisesIds && engine.executor.durable === true ? 1 : 2
+      expect(areSuccesses(yield* dispatch([intent]))).toEqual([true])
+      expect(areSuccesses(yield* dispatch([intent, item("b")]))).toEqual([true, true])
+      yield* work()
+      yield* untilGot(runs + 1)
+      expect(areSuccesses(yield* dispatch([item("c")]))).toEqual([true])
+      yield* untilGot(runs + 2)
+      expect(got.filter(({ id }) => id === intent.id).length).toBe(runs)
+      expect(got.length).toBe(runs + 2)
     }))
 }

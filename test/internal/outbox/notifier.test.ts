@@ -11,6 +11,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import { makeExecutor } from "../../../src/internal/outbox/executor.js"
+import { rowsOf } from "../../../src/internal/outbox/intentRow.js"
 import { listen, notifier } from "../../../src/internal/outbox/notifier.js"
 import { channelName } from "../../../src/internal/outbox/store/channel.js"
 import { listenTo } from "../../../src/internal/outbox/store/listening.js"
@@ -142,12 +143,12 @@ onEachDatabase((database) => {
         parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)`
       const events: Array<string> = []
       const executor = yield* makeExecutor({
-        table,
+        title: "The outbox",
+        insert: (intents, options) => Effect.flatMap(rowsOf(intents, undefined), (rows) => store.insert(rows, options)),
         store: { ...store, release: (ids) => Effect.tap(store.release(ids), () => events.push("released")) },
         client,
         heldTimeout: Duration.minutes(1),
         onExpiry: "release",
-        codec: undefined,
         notify: () => events.push("notified")
       })
       yield* Effect.gen(function*() {
@@ -177,19 +178,18 @@ onEachDatabase((database) => {
       const events: Array<string> = []
       const turns = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 20)
       const executor = yield* makeExecutor({
-        table,
+        title: "The outbox",
+        insert: (intents, options) => {
+          events.push(`inserts ${options.state}`)
+          return Effect.flatMap(rowsOf(intents, undefined), (rows) => store.insert(rows, options))
+        },
         store: {
           ...store,
-          insert: (rows, options) => {
-            events.push(`inserts ${options.state}`)
-            return store.insert(rows, options)
-          },
           release: (ids) => Effect.tap(Effect.zipRight(turns, store.release(ids)), () => events.push("has released"))
         },
         client: yield* SqlClient.SqlClient,
         heldTimeout: Duration.minutes(1),
         onExpiry: "release",
-        codec: undefined,
         notify: () => {}
       })
       yield* Airlock.scoped(

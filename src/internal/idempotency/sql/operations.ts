@@ -13,7 +13,7 @@ import { type Dialect, dialectOf } from "../../outbox/store/dialect.js"
 import { retryOutsideTransaction } from "../../outbox/store/statement.js"
 import { transactionIn, withoutTransaction } from "../../scope/transactionTag.js"
 import { decodeResponse, encodeResponse } from "../codec.js"
-import { type Claim, IdempotencyStoreError, type IdempotencyStoreOperations } from "../store.js"
+import { type Claim, IdempotencyStoreError, type IdempotencyStoreService } from "../store.js"
 import { statementsOf } from "./statements.js"
 
 type Values = Readonly<Record<string, unknown>>
@@ -30,7 +30,7 @@ interface Found {
 const maxAttempts = 20
 
 /** @internal */
-export const sqlOperations = (sql: SqlClient, table: string): IdempotencyStoreOperations => {
+export const sqlOperations = (sql: SqlClient, table: string): Omit<IdempotencyStoreService, "keeper"> => {
   const client = sql.withoutTransforms()
   const dialect = dialectOf(client)
   const texts = statementsOf(dialect.name, table)
@@ -103,7 +103,8 @@ export const sqlOperations = (sql: SqlClient, table: string): IdempotencyStoreOp
         )
       ),
     release: ({ id, token }) => failing("release")(Effect.map(outside(release({ id, token })), isOne)),
-    prune: failing("prune")(outside(prune({})))
+    prune: failing("prune")(outside(prune({}))),
+    keepsInTransaction: dialect.name === "sqlite"
   }
 }
 

@@ -47,9 +47,10 @@ export const statementsOf = (name: DialectName, tableName: string): Statements =
     find: `${found(now, table)} AND expires_at > ${now}`,
     renew:
       `UPDATE ${table} SET lease_until = CASE WHEN state = 'completed' THEN lease_until ELSE ${now} + :lease END, ` +
-      `expires_at = CASE WHEN state = 'claimed' THEN ${now} + :lease ELSE expires_at END ${own}`,
+      `expires_at = CASE WHEN state = 'claimed' OR (state = 'kept' AND expires_at < ${now} + :lease) ` +
+      `THEN ${now} + :lease ELSE expires_at END ${own}`,
     keep: `UPDATE ${table} SET state = CASE WHEN state = 'claimed' THEN 'kept' ELSE state END, ` +
-      `expires_at = ${now} + :ttl ${own}`,
+      `expires_at = CASE WHEN lease_until > ${now} + :ttl THEN lease_until ELSE ${now} + :ttl END ${own}`,
     complete: `UPDATE ${table} SET state = 'completed', response = :response, expires_at = ${now} + :ttl ${own}`,
     release: `DELETE FROM ${table} WHERE id = :id AND token = :token AND state <> 'completed'${returning}`,
     prune: name === "mysql"

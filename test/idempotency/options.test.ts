@@ -1,6 +1,9 @@
+/**
+ * Options in code and from the configuration: which are read, and which are refused.
+ */
 import { HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Exit, Layer } from "effect"
+import { ConfigProvider, Duration, Effect, Exit, Layer } from "effect"
 import { HttpMiddleware, Idempotency } from "effect-airlock"
 import * as IdempotencyRedis from "effect-airlock/IdempotencyRedis"
 import * as IdempotencySql from "effect-airlock/IdempotencySql"
@@ -8,6 +11,7 @@ import { Redis } from "ioredis"
 import { createServer } from "node:net"
 import { decorated, sqlite } from "../support/databases.js"
 import { node, post, posting } from "../support/idempotencyHosts.js"
+import type { Options } from "../support/idempotencyPlaces.js"
 
 const from = (values: Record<string, string>) =>
   Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values)), { pathDelim: "_", seqDelim: "," }))
@@ -141,4 +145,66 @@ describe("a store that is not there", () => {
       const error = yield* Effect.flip(claim({ id: "a", token: "b", fingerprint: "c", leaseMillis: 1000 }))
       expect([error.operation, (error.cause as Error).name]).toEqual(["claim", "SettleTimeoutError"])
     }))
+})
+
+describe("options of idempotency keys", () => {
+  const reason = (options: Options) => {
+    try {
+      HttpMiddleware.idempotency(options)
+      return "none"
+    } catch (error) {
+      return error instanceof Idempotency.IdempotencyOptionsError ? error.reason : "another error"
+    }
+  }
+
+  it("may not contradict each other on one route", () => {
+    expect(reason({
+      routes: [
+        { method: "POST", path: "/orders/:id", mode: "exempt" },
+        { path: "/orders/:name", mode: "required" }
+      ]
+    })).toBe(
+      "POST /orders/:name is exempt by routes[0], and required by routes[1]. Declare it once."
+    )
+    expect(reason({
+      routes: [
+        { method: "POST", path: "/orders/:id", mode: "exempt" },
+        { method: "PUT", path: "/orders/:id", mode: "required" },
+        { path: "/orders/mine", mode: "required" }
+      ]
+    })).toBe("none")
+  })
+
+  it("may not contradict each other on one route in any other way", () => {
+    const both = (one: Idempotency.IdempotencyRoute, other: Idempotency.IdempotencyRoute) =>
+      reason({ routes: [{ method: "POST", ...one }, { method: "POST", ...other }] })
+    for (const path of ["/a/:y/", "/A/:y", "//a/:y"] as const) {
+      expect(both({ path: "/a/:x", mode: "exempt" }, { path, mode: "required" })).toBe(
+        `POST ${path} is exempt by routes[0], and required by routes[1]. Declare it once.`
+      )
+    }
+    expect(both({ path: "/a", ttl: "1 day" }, { path: "/a", ttl: "2 days" })).toBe(
+      "POST /a has one `ttl` by routes[0], and another one by routes[1]. Declare it once."
+    )
+    // These are no different values.
+    expect(both({ path: "/a", ttl: "1 day" }, { path: "/a", mode: "required" })).toBe("none")
+    expect(both({ path: "/a", ttl: Duration.days(1) }, { path: "/a", ttl: Duration.days(1) })).toBe("none")
+    // Paths that overlap in part.
+    expect(both({ path: "/a/:x?", mode: "exempt" }, { path: "/a", mode: "required" })).toBe(
+      "POST /a, by routes[1]: Method 'POST' already declared for route '/a'"
+    )
+    expect(both({ path: "/:x(\\d+)", mode: "exempt" }, { path: "/:y(\\w+)", mode: "required" })).toContain("routes[1]")
+    expect(both({ path: "/a/*/b" }, { path: "/b" })).toContain("routes[0]: Wildcard")
+  })
+
+  it("must make sense", () => {
+    expect(reason({ ttl: 0 })).toContain("`ttl`")
+    expect(reason({ lease: "Infinity" as never })).not.toBe("none")
+    expect(reason({ header: "a b" })).toContain("`header`")
+    expect(reason({ replayHeader: "" })).toContain("`replayHeader`")
+    expect(reason({ replayStatus: 99 })).toContain("`replayStatus`")
+    expect(reason({ maxRequestBytes: -1 })).toContain("`maxRequestBytes`")
+    expect(reason({ inFlight: { wait: 0 } })).toContain("`inFlight.wait`")
+    expect(reason({ routes: [{ path: "/a", retryAfter: -1 }] })).toContain("`retryAfter`")
+  })
 })
