@@ -47,6 +47,9 @@ export const startGraphileWorker = (
     let unknown: ReadonlyArray<string> = []
     /** The pools of the runners that jobs have come from. */
     const pools = new Set<string>()
+    /** Who locks the jobs that are given back while the runner stops: it may still look for jobs, and fails those of its own pool. */
+    const returning = `airlock-returning-${crypto.randomUUID()}`
+    let hasReturned = false
     let utils: Promise<WorkerUtils> | undefined
     let current: Runner | undefined
 
@@ -64,7 +67,8 @@ export const startGraphileWorker = (
         throw new Error(storableText(error.message))
       })
       if (ended === "stopped") {
-        await query(giveBack(name), [id, pool])
+        hasReturned = true
+        await query(giveBack(name), [id, pool, returning])
         throw new Error("The worker stops, and has given the job back")
       }
     }
@@ -127,7 +131,13 @@ export const startGraphileWorker = (
     return {
       stop: async () => {
         await Effect.runPromise(Fiber.interruptAll(fibers))
-        await current?.stop()
+        try {
+          await current?.stop()
+        } finally {
+          if (hasReturned) {
+            await (await openUtils()).forceUnlockWorkers([returning])
+          }
+        }
       },
       release: async () => (await utils)?.release()
     }
@@ -139,14 +149,14 @@ export const startGraphileWorker = (
  */
 const storedInBatches = { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
 
-/** Gives a job back as if it had not begun. */
+/** Takes the attempt back that a job has begun, and locks it and its queue under another name. */
 const giveBack = (schema: string): string => `
   WITH job AS (
-    UPDATE ${schema}._private_jobs SET attempts = attempts - 1, locked_by = NULL, locked_at = NULL
+    UPDATE ${schema}._private_jobs SET attempts = attempts - 1, locked_by = $3
     WHERE id = $1 AND locked_by = $2
     RETURNING job_queue_id
   )
-  UPDATE ${schema}._private_job_queues SET locked_by = NULL, locked_at = NULL
+  UPDATE ${schema}._private_job_queues SET locked_by = $3
   FROM job WHERE id = job.job_queue_id AND locked_by = $2`
 
 /** The tasks of jobs that come from intents, are due, and are none of these. */
