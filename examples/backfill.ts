@@ -149,7 +149,7 @@ export const orders = (atEnd: Effect.Effect<void> = Effect.void) =>
 
 /** Runs the commands as the main program of a process. */
 export const main = (atEnd?: Effect.Effect<void>) =>
-  Command.run(orders(atEnd), { name: "Orders", version: "1.0.0" })(process.argv).pipe(
+  AirlockCommand.run(orders(atEnd), { name: "Orders", version: "1.0.0" })(process.argv).pipe(
     Effect.provide(NodeContext.layer),
     NodeRuntime.runMain({ teardown: AirlockCommand.teardown })
   )

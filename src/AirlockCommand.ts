@@ -18,6 +18,7 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import * as Airlock from "./Airlock.js"
 import type { CommitUnknownError, FlushError, PolicyFailedError, SettleTimeoutError } from "./AirlockError.js"
 import {
@@ -30,7 +31,7 @@ import {
   type ScopedOptions,
   type ScopeOptions
 } from "./AirlockScope.js"
-import { formatOf, hasOwnDryRun, withDryRun } from "./internal/command/descriptor.js"
+import { formatOf, hasOwnDryRun, withDryRun, withoutValues } from "./internal/command/descriptor.js"
 import { currentDryRun } from "./internal/command/dryRun.js"
 import { makeProgress } from "./internal/command/progress.js"
 import { Count, Findings, Report } from "./internal/command/report.js"
@@ -143,11 +144,13 @@ export type TransactionError<Options, Key extends string> = Key extends keyof Op
   : never
 
 /**
- * Runs the handler of a command in a scope: if it succeeds, its intents leave; if it fails, they are discarded. Apply it after
- * `Command.withHandler`, which replaces what it does.
+ * Runs the handler of a command in a scope: if it succeeds, its intents leave; if it fails, they are discarded. Apply it last,
+ * after `Command.withHandler`, which replaces what it does, and after `Command.withSubcommands`: subcommands then run in the
+ * scope, too.
  *
  * The command gets two options. With `--dry-run` the handler runs, nothing leaves, and a table says what would leave: the
- * numbers by task and reason, and the first intents. With `--dry-run-json` the same is printed as JSON (see {@link Report}). A
+ * numbers by task and reason, and the first intents. With `--dry-run-json` the same is printed as one line of JSON (see
+ * {@link Report}); {@link run} also takes `--dry-run=json`. A
  * command that has an option `--dry-run` of its own keeps it: its key in the command's configuration must be `dryRun`, and the
  * value `true`, `"table"` or `"json"` asks for a dry run. Options of a command hold for its subcommands too.
  *
@@ -173,7 +176,7 @@ export type TransactionError<Options, Key extends string> = Key extends keyof Op
  *   Airlock.enqueue(SendReceipt, { orderId })).pipe(AirlockCommand.scoped)
  *
  * // resend 7; resend --dry-run 7
- * Command.run(resend, { name: "resend", version: "1.0.0" })(process.argv).pipe(
+ * AirlockCommand.run(resend, { name: "resend", version: "1.0.0" })(process.argv).pipe(
  *   Effect.provide(SendReceiptLive.pipe(Layer.provideMerge(AirlockLive))),
  *   Effect.provide(NodeContext.layer),
  *   NodeRuntime.runMain({ teardown: AirlockCommand.teardown })
@@ -238,6 +241,35 @@ const inScope = (
 }
 
 const toJson = (report: Report): string => JSON.stringify(Schema.encodeSync(Report)(report))
+
+/**
+ * `Command.run`, whose arguments may also say `--dry-run=json` for `--dry-run-json`. The parser of `@effect/cli` knows no option
+ * whose value may be missing.
+ *
+ * @example
+ * ```ts
+ * import { Command } from "@effect/cli"
+ * import { Effect } from "effect"
+ * import * as AirlockCommand from "effect-airlock/AirlockCommand"
+ *
+ * const nightly = Command.make("nightly", {}, () => Effect.void).pipe(AirlockCommand.scoped)
+ *
+ * const cli = AirlockCommand.run(nightly, { name: "nightly", version: "1.0.0" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const run: typeof Command.run = dual(
+  2,
+  (
+    self: Command.Command<string, unknown, unknown, unknown>,
+    config: { readonly name: string, readonly version: string }
+  ) => {
+    const runWith = Command.run(self, config)
+    return (args: ReadonlyArray<string>) => runWith(withoutValues(args))
+  }
+)
 
 /**
  * Whether a dry run of {@link scoped} runs. Ask it before doing what a dry run must not do.
@@ -317,7 +349,8 @@ export const runForEachChunk: {
       const dryRun = yield* FiberRef.get(currentDryRun)
       const progress = yield* makeProgress({
         total,
-        unit: dryRun === undefined ? unit : `${unit} of a dry run`,
+        unit,
+        isDryRun: dryRun !== undefined,
         isApart: dryRun?.format === "json"
       })
       const scope: ScopeOptions = { ...options, name }
@@ -375,7 +408,7 @@ export const teardown: Runtime.Teardown = (exit, onExit) =>
   Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause) ? onExit(130) : Runtime.defaultTeardown(exit, onExit)
 
 interface Boundary {
-  readonly scope: ScopeOptions
+  readonly scope: ScopedOptions
   readonly transaction: boolean
 }
 
@@ -403,7 +436,7 @@ const inTransaction = (
     ({ transactionWith }) => transactionWith(body, scope)
   )
 
-const limitsOf = ({ approve: _, executor: _1, name: _2, onFlushError: _3, ...limits }: ScopedOptions): Limits => limits
+const limitsOf = (scope: ScopedOptions): Limits => Struct.omit(scope, "approve", "executor", "name", "onFlushError")
 
 /**
  * Runs an Effect in a scope or a transaction that discards all intents, and adds their plan to the findings. In a transaction of
@@ -425,9 +458,11 @@ const planOf = (
 ): Effect.Effect<Plan, unknown, unknown> =>
   Effect.suspend(() => {
     let plan: Plan | undefined
-    const { approve: _, onFlushError: _1, ...given }: ScopedOptions = scope
-    // Whatever the application says of its scopes, the plan has the intents of the scopes inside.
-    const options: ScopeOptions = { ...given, beforeDescendantFlushes: () => [] }
+    const options: ScopeOptions = {
+      ...Struct.omit(scope, "approve", "onFlushError"),
+      // Whatever the application says of its scopes, the plan has the intents of the scopes inside.
+      beforeDescendantFlushes: () => []
+    }
     const looking = body.pipe(
       Effect.zipRight(AirlockScope),
       Effect.flatMap((scope) => scope.plan),

@@ -155,7 +155,22 @@ describe("a dry run", () => {
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(recorder())))
 
-  it.effect("lets nothing leave if it is asked for as --dry-run=json, which the parser of @effect/cli does not know", () =>
+  it.effect("is asked for as --dry-run=json with AirlockCommand.run, which changes nothing else", () =>
+    Effect.gen(function*() {
+      const printed = nothingPrinted()
+      const cli = (...args: ReadonlyArray<string>) =>
+        AirlockCommand.run(scoped, { name: "test", version: "1" })(["node", "test", ...args]).pipe(printingTo(printed))
+      yield* cli("--dry-run=json", "a")
+      yield* cli("--twice", "a", "--dry-run=json")
+      expect(printed.out.map((line) => reportOf({ ...printed, out: [line] }).intents)).toEqual([1, 2])
+      yield* cli("a", "--dry-run=table")
+      expect(printed.out[2]).toContain("Nothing has left")
+      expect(yield* left).toEqual([])
+      yield* cli("--", "--dry-run=json")
+      expect(yield* left).toEqual(["--dry-run=json"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("lets nothing leave if Command.run gets --dry-run=json, which the parser of @effect/cli does not know", () =>
     Effect.gen(function*() {
       const bare = AirlockCommand.scoped(Command.make("bare", {}, () => note("a")))
       expect(failureOf((yield* run(bare, ["--dry-run=json"])).exit)).toSatisfy(ValidationError.isValidationError)
@@ -450,7 +465,7 @@ describe("AirlockCommand.runForEachChunk", () => {
       expect(exit).toEqual(Exit.void)
       expect(yield* left).toEqual([])
       expect(out.length).toBe(2)
-      expect(out[0]).toBe("5 elements of a dry run in 0 s")
+      expect(out[0]).toBe("dry run: 5 elements in 0 s")
       expect(out[1]).toContain("5 of 5 intents would leave")
       expect(out[1]).toContain("The first 3 of 5 intents:")
     }).pipe(Effect.provide(recorder())))
@@ -460,7 +475,7 @@ describe("AirlockCommand.runForEachChunk", () => {
       const ran = yield* run(AirlockCommand.scoped(chunked(notes)), ["--dry-run-json"], { columns: 80 })
       expect(ran.out.length).toBe(1)
       expect(reportOf(ran)).toMatchObject({ intents: 5, dispatched: 5 })
-      expect(ran.err).toEqual(["5 elements of a dry run in 0 s"])
+      expect(ran.err).toEqual(["dry run: 5 elements in 0 s"])
       expect(ran.screen).toEqual([])
     }).pipe(Effect.provide(recorder())))
 

@@ -1,4 +1,5 @@
 import { amqp } from "./amqp.js"
+import { command } from "./command.js"
 import { config } from "./config.js"
 import { engine } from "./engine.js"
 import { executor } from "./executor.js"
@@ -29,6 +30,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...relay,
   ...operations,
   ...config,
+  ...command,
   ...engine,
   ...amqp,
   ...persistedQueue,

@@ -58,7 +58,7 @@ export const run = <Name extends string, R, E, A>(
     return Command.run(command, { name: "test", version: "1" })(["node", "test", ...args]).pipe(
       printingTo(printed, options),
       Effect.exit,
-      Effect.map((exit): Ran => ({ exit, ...printed }))
+      Effect.map((exit): Ran => Object.assign(printed, { exit }))
     )
   })
 

@@ -115,6 +115,20 @@ const namesOf = (self: Options.Options<unknown>): ReadonlyArray<string> => {
   ]
 }
 
+/** Arguments in which no option of a dry run has a value. What comes after `--` is no option. @internal */
+export const withoutValues = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const end = args.indexOf("--")
+  return args.map((argument, index) =>
+    end !== -1 && index > end
+      ? argument
+      : argument === `--${flag}=json`
+      ? `--${jsonFlag}`
+      : argument === `--${flag}=table`
+      ? `--${flag}`
+      : argument
+  )
+}
+
 /** Whether a command has its own `--dry-run`. @internal */
 export const hasOwnDryRun = (self: Descriptor.Command<unknown>): boolean => {
   const node = self as unknown as Node

@@ -14,6 +14,7 @@ export interface ProgressOptions {
   readonly total: number | undefined
   /** What is counted, in the plural. */
   readonly unit: string
+  readonly isDryRun: boolean
   /** Whether standard output belongs to something else, so that the progress goes to standard error. */
   readonly isApart: boolean
 }
@@ -36,7 +37,8 @@ export const makeProgress = (options: ProgressOptions): Effect.Effect<Progress, 
     const began = yield* Clock.currentTimeMillis
     let shown = began
     let done = 0
-    const print = options.isApart ? Console.error : Console.log
+    const prefix = options.isDryRun ? "dry run: " : ""
+    const print = (text: string) => (options.isApart ? Console.error : Console.log)(`${prefix}${text}`)
     const draw = (now: number): Effect.Effect<void> =>
       Effect.flatMap(terminal.columns, (columns) =>
         // It starts the line anew, and removes what is left of a longer one. Without a terminal there is nothing to show.
@@ -65,10 +67,8 @@ export const makeProgress = (options: ProgressOptions): Effect.Effect<Progress, 
     return { advance, end }
   })
 
-interface State {
+interface State extends ProgressOptions {
   readonly done: number
-  readonly total: number | undefined
-  readonly unit: string
   readonly millis: number
 }
 
@@ -79,19 +79,20 @@ const sentence = ({ done, millis, total, unit }: State): string =>
 
 const widthOfBar = 30
 
-const bar = ({ columns, done, millis, total, unit }: State & { readonly columns: number }): string => {
+const bar = ({ columns, done, isDryRun, millis, total, unit }: State & { readonly columns: number }): string => {
+  const prefix = isDryRun ? "dry run: " : ""
   const rate = millis === 0 ? "" : `  ${Math.round(done / millis * 1000)}/s`
   const text = total === undefined
     ? `${done} ${unit}${rate}`
-    : `${drawn(Math.min(1, total === 0 ? 1 : done / total))} ${
-      String(percent(done, total)).padStart(3)
-    }%  ${done}/${total} ${unit}${rate}${left({ done, millis, total })}`
+    : `${drawn(done, total)} ${String(percent(done, total)).padStart(3)}%  ${done}/${total} ${unit}${rate}${
+      left({ done, millis, total })
+    }`
   // A line that is longer than the terminal would scroll at each frame. A terminal of unknown width has 0 columns.
-  return columns > 1 ? text.slice(0, columns - 1) : text
+  return columns > 1 ? `${prefix}${text}`.slice(0, columns - 1) : `${prefix}${text}`
 }
 
-const drawn = (share: number): string => {
-  const filled = Math.round(share * widthOfBar)
+const drawn = (done: number, total: number): string => {
+  const filled = total === 0 ? widthOfBar : Math.min(widthOfBar, Math.round(done * widthOfBar / total))
   return `[${"#".repeat(filled)}${"-".repeat(widthOfBar - filled)}]`
 }
 
@@ -100,7 +101,7 @@ const left = ({ done, millis, total }: { readonly done: number, readonly millis:
 
 /** More can be done than was counted before. */
 const percent = (done: number, total: number): number =>
-  total === 0 ? 100 : Math.min(100, Math.floor(done / total * 100))
+  total === 0 ? 100 : Math.min(100, Math.floor(done * 100 / total))
 
 const seconds = (millis: number): string => {
   const whole = Math.round(millis / 1000)
