@@ -15,8 +15,8 @@ export const command: ReadonlyArray<Mutant> = [
     {
       breaks: "commands: a scope inside of a dry run lets its intents leave",
       symbol: "planOf",
-      replace: "Airlock.plan,",
-      by: "(self) => Effect.as(self, undefined),",
+      replace: "Airlock.plan",
+      by: "Effect.map(() => plan!)",
       tests: commands
     },
     {
@@ -27,7 +27,7 @@ export const command: ReadonlyArray<Mutant> = [
       tests: commands
     },
     {
-      breaks: "commands: a dry run has no scope inside a scope that lets its intents go early",
+      breaks: "commands: the report of a dry run lacks what scopes inside let leave early",
       symbol: "planOf",
       replace: "beforeDescendantFlushes: () => []",
       by: "",
@@ -36,8 +36,8 @@ export const command: ReadonlyArray<Mutant> = [
     {
       breaks: "commands: a subcommand in a dry run of its parent does not take part in it",
       symbol: "inScope",
-      replace: "around !== undefined",
-      by: "around === undefined && false",
+      replace: "inDryRun(body, around.findings, { scope, transaction: rollback })",
+      by: "run(body)",
       tests: commands
     },
     {
