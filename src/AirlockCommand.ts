@@ -145,8 +145,8 @@ export type TransactionError<Options, Key extends string> = Key extends keyof Op
 
 /**
  * Runs the handler of a command in a scope: if it succeeds, its intents leave; if it fails, they are discarded. Apply it last,
- * after `Command.withHandler`, which replaces what it does, and after `Command.withSubcommands`: subcommands then run in the
- * scope, too.
+ * after `Command.withSubcommands`, so that subcommands run in the scope too, and after `Command.withHandler`: a handler that comes
+ * later is not in the scope, and does not obey `--dry-run`.
  *
  * The command gets two options. With `--dry-run` the handler runs, nothing leaves, and a table says what would leave: the
  * numbers by task and reason, and the first intents. With `--dry-run-json` the same is printed as one line of JSON (see
@@ -203,6 +203,7 @@ const inScope = (
   self: Command.Command<string, unknown, unknown, unknown>,
   { policy, rollback = false, rows = 20, ...options }: CommandOptions
 ): Command.Command<string, any, any, unknown> => {
+  const descriptor = withDryRun(self.descriptor)
   const [command = "command"] = Command.getNames(self)
   const ownDryRun = hasOwnDryRun(self.descriptor)
   const scope: ScopedOptions = { name: command, ...options }
@@ -235,7 +236,7 @@ const inScope = (
     })
   // As Effect's combinators, it keeps the tag: handlers of subcommands read the command's value by it.
   return Object.assign(Object.create(Object.getPrototypeOf(self)), self, {
-    descriptor: withDryRun(self.descriptor),
+    descriptor,
     transform
   })
 }

@@ -1,12 +1,12 @@
-import { Args, Command, Options, ValidationError } from "@effect/cli"
+import { Args, Command, Options, Prompt, ValidationError } from "@effect/cli"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
 import { Airlock, AirlockTest, Policy } from "effect-airlock"
 import * as AirlockCommand from "effect-airlock/AirlockCommand"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { nothingPrinted, printingTo, reportOf, run } from "./support/commands.js"
+import { decorated, insertOrder, onEachDatabase, orders } from "./support/databases.js"
 import { layer as recorder, left, note } from "./support/recorder.js"
-import { insertOrder, layer as sqlite, orders } from "./support/sqlite.js"
 
 const send = Command.make(
   "send",
@@ -15,6 +15,8 @@ const send = Command.make(
 )
 
 const scoped = AirlockCommand.scoped(send)
+
+const notes = (chunk: ReadonlyArray<number>) => Effect.forEach(chunk, (n) => note(`${n}`), { discard: true })
 
 type WithoutTransaction = Omit<AirlockCommand.ChunkOptions<never>, "transaction">
 
@@ -87,6 +89,25 @@ describe("AirlockCommand.scoped", () => {
       yield* run(bare, ["--dry-run"])
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(recorder())))
+})
+
+describe("commands of other kinds", () => {
+  it.effect("a prompt is put in a scope, and gets no option", () =>
+    Effect.gen(function*() {
+      const prompt = AirlockCommand.scoped(Command.prompt("ask", Prompt.succeed("a"), (text) => note(text)))
+      yield* run(prompt)
+      expect(yield* left).toEqual(["a"])
+      expect(failureOf((yield* run(prompt, ["--dry-run"])).exit)).toSatisfy(ValidationError.isValidationError)
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(recorder())))
+
+  it("one of a version of @effect/cli that is not known is refused", () => {
+    const unknown: typeof send = Object.assign(Object.create(Object.getPrototypeOf(send)), send, {
+      descriptor: { _tag: "Unknown" },
+      tag: send.tag
+    })
+    expect(() => AirlockCommand.scoped(unknown)).toThrow("this version of @effect/cli")
+  })
 })
 
 describe("a dry run", () => {
@@ -317,55 +338,6 @@ describe("subcommands", () => {
     }).pipe(Effect.provide(recorder())))
 })
 
-describe("with rollback", () => {
-  const insert = AirlockCommand.scoped(
-    Command.make(
-      "insert",
-      { name: Args.text({ name: "name" }), fails: Options.boolean("fails") },
-      ({ fails, name }) =>
-        Effect.all([
-          insertOrder(name),
-          note(name),
-          SqlTransaction.transaction(note("inner")),
-          fails ? Effect.fail("no") : Effect.void
-        ])
-    ),
-    { rollback: true }
-  )
-
-  it.scoped("a command is a transaction, and its intents leave after the COMMIT", () =>
-    Effect.gen(function*() {
-      expect(Exit.isSuccess((yield* run(insert, ["a"])).exit)).toBe(true)
-      expect([yield* orders, yield* left]).toEqual([["a"], ["a", "inner"]])
-      expect((yield* run(insert, ["--fails", "b"])).exit).toEqual(Exit.fail("no"))
-      expect([yield* orders, yield* left]).toEqual([["a"], ["a", "inner"]])
-    }).pipe(Effect.provide(sqlite)))
-
-  it.scoped("a dry run rolls the transaction back, and reports what would have left", () =>
-    Effect.gen(function*() {
-      const ran = yield* run(insert, ["--dry-run-json", "a"])
-      expect(ran.exit).toEqual(Exit.void)
-      expect(reportOf(ran)).toMatchObject({ intents: 2, dispatched: 2 })
-      expect([yield* orders, yield* left]).toEqual([[], []])
-    }).pipe(Effect.provide(sqlite)))
-
-  it.scoped("a subcommand in the dry run of its parent is rolled back, too", () =>
-    Effect.gen(function*() {
-      const command = Command.make("group").pipe(Command.withSubcommands([insert]), AirlockCommand.scoped)
-      expect(reportOf(yield* run(command, ["--dry-run-json", "insert", "a"])).intents).toBe(2)
-      expect([yield* orders, yield* left]).toEqual([[], []])
-    }).pipe(Effect.provide(sqlite)))
-
-  it.scoped("without it, a dry run keeps what the command writes", () =>
-    Effect.gen(function*() {
-      const command = AirlockCommand.scoped(
-        Command.make("insert", {}, () => Effect.zipRight(insertOrder("a"), note("a")))
-      )
-      yield* run(command, ["--dry-run"])
-      expect([yield* orders, yield* left]).toEqual([["a"], []])
-    }).pipe(Effect.provide(sqlite)))
-})
-
 describe("AirlockCommand.runForEachChunk", () => {
   /** Runs it in a command, over the numbers from 1 to 5 in chunks of 2. */
   const chunked = <E, R>(
@@ -376,19 +348,6 @@ describe("AirlockCommand.runForEachChunk", () => {
       Stream.range(1, 5).pipe(
         AirlockCommand.runForEachChunk((chunk) => f(Chunk.toReadonlyArray(chunk)), { size: 2, ...options })
       ))
-
-  const inTransactions = <E, R>(f: (chunk: ReadonlyArray<number>) => Effect.Effect<unknown, E, R>) =>
-    Command.make(
-      "chunked",
-      {},
-      () =>
-        AirlockCommand.runForEachChunk(Stream.range(1, 5), (chunk) => f(Chunk.toReadonlyArray(chunk)), {
-          size: 2,
-          transaction: true
-        })
-    )
-
-  const notes = (chunk: ReadonlyArray<number>) => Effect.forEach(chunk, (n) => note(`${n}`), { discard: true })
 
   it.effect("lets the intents of each chunk leave before the next chunk begins", () =>
     Effect.gen(function*() {
@@ -486,38 +445,108 @@ describe("AirlockCommand.runForEachChunk", () => {
       )
       expect(yield* left).toEqual(["a", "a"])
     }).pipe(Effect.provide(recorder())))
+})
 
-  it.scoped("with transactions, each chunk is one, which a failure rolls back", () =>
-    Effect.gen(function*() {
-      const command = inTransactions((chunk) =>
-        Effect.all([insertOrder(`${chunk}`), notes(chunk), chunk.includes(4) ? Effect.fail("no") : Effect.void])
+onEachDatabase((database) => {
+  const layer = decorated(database)
+
+  describe("with rollback", () => {
+    const insert = AirlockCommand.scoped(
+      Command.make(
+        "insert",
+        { name: Args.text({ name: "name" }), fails: Options.boolean("fails") },
+        ({ fails, name }) =>
+          Effect.all([
+            insertOrder(name),
+            note(name),
+            SqlTransaction.transaction(note("inner")),
+            fails ? Effect.fail("no") : Effect.void
+          ])
+      ),
+      { rollback: true }
+    )
+
+    it.scoped("a command is a transaction, and its intents leave after the COMMIT", () =>
+      Effect.gen(function*() {
+        expect(Exit.isSuccess((yield* run(insert, ["a"])).exit)).toBe(true)
+        expect([yield* orders, yield* left]).toEqual([["a"], ["a", "inner"]])
+        expect((yield* run(insert, ["--fails", "b"])).exit).toEqual(Exit.fail("no"))
+        expect([yield* orders, yield* left]).toEqual([["a"], ["a", "inner"]])
+      }).pipe(Effect.provide(layer)))
+
+    it.scoped("a dry run rolls the transaction back, and reports what would have left", () =>
+      Effect.gen(function*() {
+        const ran = yield* run(insert, ["--dry-run-json", "a"])
+        expect(ran.exit).toEqual(Exit.void)
+        expect(reportOf(ran)).toMatchObject({ intents: 2, dispatched: 2 })
+        expect([yield* orders, yield* left]).toEqual([[], []])
+      }).pipe(Effect.provide(layer)))
+
+    it.scoped("a subcommand in the dry run of its parent is rolled back, too", () =>
+      Effect.gen(function*() {
+        const command = Command.make("group").pipe(Command.withSubcommands([insert]), AirlockCommand.scoped)
+        expect(reportOf(yield* run(command, ["--dry-run-json", "insert", "a"])).intents).toBe(2)
+        expect([yield* orders, yield* left]).toEqual([[], []])
+      }).pipe(Effect.provide(layer)))
+
+    it.scoped("without it, a dry run keeps what the command writes", () =>
+      Effect.gen(function*() {
+        const command = AirlockCommand.scoped(
+          Command.make("insert", {}, () => Effect.zipRight(insertOrder("a"), note("a")))
+        )
+        yield* run(command, ["--dry-run"])
+        expect([yield* orders, yield* left]).toEqual([["a"], []])
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe("AirlockCommand.runForEachChunk with transactions", () => {
+    const inTransactions = <E, R>(f: (chunk: ReadonlyArray<number>) => Effect.Effect<unknown, E, R>) =>
+      Command.make(
+        "chunked",
+        {},
+        () =>
+          AirlockCommand.runForEachChunk(Stream.range(1, 5), (chunk) => f(Chunk.toReadonlyArray(chunk)), {
+            size: 2,
+            transaction: true
+          })
       )
-      expect((yield* run(AirlockCommand.scoped(command))).exit).toEqual(Exit.fail("no"))
-      expect([yield* orders, yield* left]).toEqual([["1,2"], ["1", "2"]])
-    }).pipe(Effect.provide(sqlite)))
 
-  it.scoped("a dry run with transactions rolls each chunk back, and reports all of them", () =>
-    Effect.gen(function*() {
-      const command = inTransactions((chunk) => Effect.all([insertOrder(`${chunk}`), notes(chunk)]))
-      const ran = yield* run(AirlockCommand.scoped(command), ["--dry-run-json"])
-      expect(reportOf(ran)).toMatchObject({ intents: 5, dispatched: 5 })
-      expect([yield* orders, yield* left]).toEqual([[], []])
-    }).pipe(Effect.provide(sqlite)))
+    it.scoped("with transactions, each chunk is one, which a failure rolls back", () =>
+      Effect.gen(function*() {
+        const command = inTransactions((chunk) =>
+          Effect.all([insertOrder(`${chunk}`), notes(chunk), chunk.includes(4) ? Effect.fail("no") : Effect.void])
+        )
+        expect((yield* run(AirlockCommand.scoped(command))).exit).toEqual(Exit.fail("no"))
+        expect([yield* orders, yield* left]).toEqual([["1,2"], ["1", "2"]])
+      }).pipe(Effect.provide(layer)))
 
-  it.scoped("in the one transaction of a command, the chunks leave with it, and a dry run reports them", () =>
-    Effect.gen(function*() {
-      const command = AirlockCommand.scoped(
-        inTransactions(
-          (chunk) =>
-            Effect.all([insertOrder(`${chunk}`), notes(chunk), Effect.map(left, (texts) => expect(texts).toEqual([]))])
-        ),
-        { rollback: true }
-      )
-      expect(reportOf(yield* run(command, ["--dry-run-json"]))).toMatchObject({ intents: 5 })
-      expect([yield* orders, yield* left]).toEqual([[], []])
-      expect((yield* run(command)).exit).toEqual(Exit.void)
-      expect([yield* orders, yield* left]).toEqual([["1,2", "3,4", "5"], ["1", "2", "3", "4", "5"]])
-    }).pipe(Effect.provide(sqlite)))
+    it.scoped("a dry run with transactions rolls each chunk back, and reports all of them", () =>
+      Effect.gen(function*() {
+        const command = inTransactions((chunk) => Effect.all([insertOrder(`${chunk}`), notes(chunk)]))
+        const ran = yield* run(AirlockCommand.scoped(command), ["--dry-run-json"])
+        expect(reportOf(ran)).toMatchObject({ intents: 5, dispatched: 5 })
+        expect([yield* orders, yield* left]).toEqual([[], []])
+      }).pipe(Effect.provide(layer)))
+
+    it.scoped("in the one transaction of a command, the chunks leave with it, and a dry run reports them", () =>
+      Effect.gen(function*() {
+        const command = AirlockCommand.scoped(
+          inTransactions(
+            (chunk) =>
+              Effect.all([
+                insertOrder(`${chunk}`),
+                notes(chunk),
+                Effect.map(left, (texts) => expect(texts).toEqual([]))
+              ])
+          ),
+          { rollback: true }
+        )
+        expect(reportOf(yield* run(command, ["--dry-run-json"]))).toMatchObject({ intents: 5 })
+        expect([yield* orders, yield* left]).toEqual([[], []])
+        expect((yield* run(command)).exit).toEqual(Exit.void)
+        expect([yield* orders, yield* left]).toEqual([["1,2", "3,4", "5"], ["1", "2", "3", "4", "5"]])
+      }).pipe(Effect.provide(layer)))
+  })
 })
 
 describe("progress", () => {

@@ -5,9 +5,9 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -132,9 +132,12 @@ describe("the example of a backfill", () => {
   )
 })
 
+/** It runs a command in a pseudo-terminal. That of other systems has other options. */
 const script = {
-  name: "script",
-  missing: existsSync("/usr/bin/script") ? undefined : "there is no /usr/bin/script, which runs a command in a terminal"
+  name: "script of util-linux",
+  missing: spawnSync("script", ["--version"], { encoding: "utf8" }).stdout?.includes("util-linux") === true
+    ? undefined
+    : "there is no `script` of util-linux"
 }
 
 describeNeeding(script, "the example of a backfill on a terminal", () => {
@@ -142,7 +145,7 @@ describeNeeding(script, "the example of a backfill on a terminal", () => {
     Effect.gen(function*() {
       const { counts, file } = yield* database
       const backfill = `${process.execPath} --import tsx examples/backfill.ts --database ${file} backfill --size 100`
-      const child = spawn("/usr/bin/script", ["--quiet", "--return", "--command", backfill, "/dev/null"], {
+      const child = spawn("script", ["--quiet", "--return", "--command", backfill, "/dev/null"], {
         stdio: ["pipe", "pipe", "inherit"]
       })
       const exited = once(child, "exit")

@@ -4,7 +4,7 @@
 import { Command } from "@effect/cli"
 import { Terminal } from "@effect/platform"
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
-import { Console, Effect, type Exit, Layer, Schema } from "effect"
+import { Console, Effect, type Exit, Layer, Mailbox, Schema } from "effect"
 import * as AirlockCommand from "effect-airlock/AirlockCommand"
 
 export interface Printed {
@@ -26,13 +26,13 @@ export interface TerminalOptions {
 
 /** Provides a console and a terminal that keep what is printed. */
 export const printingTo = (printed: Printed, { columns }: TerminalOptions = {}) => {
-  const none = Effect.die("not used")
   const terminal = Layer.succeed(Terminal.Terminal, {
     columns: Effect.succeed(columns ?? 0),
     rows: Effect.succeed(24),
     isTTY: Effect.succeed(columns !== undefined),
-    readInput: none,
-    readLine: none,
+    // Nobody types.
+    readInput: Mailbox.make<Terminal.UserInput>(),
+    readLine: Effect.never,
     display: (text) => Effect.sync(() => void printed.screen.push(text))
   })
   const keep = (lines: Array<string>) => (...words: ReadonlyArray<unknown>) =>
