@@ -16,7 +16,6 @@ import { Airlock, Policy, Task } from "effect-airlock"
 import * as AirlockCommand from "effect-airlock/AirlockCommand"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
-import { fileURLToPath } from "node:url"
 
 // ---------------------------------------------------------------- data: orders, and an outbox beside them
 
@@ -154,6 +153,6 @@ export const main = (atEnd?: Effect.Effect<void>) =>
     NodeRuntime.runMain({ teardown: AirlockCommand.teardown })
   )
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (process.argv[1]?.endsWith("backfill.ts") === true) {
   main()
 }

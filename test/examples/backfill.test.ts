@@ -12,8 +12,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { orders } from "../../examples/backfill.js"
+import { bundled } from "../support/childProgram.js"
 import { reportOf, run } from "../support/commands.js"
 import { describeNeeding } from "../support/needs.js"
+
+const program = await bundled("backfillProcess")
 
 /** A database with 1 000 orders, of which 10 are of tests. */
 const database = Effect.gen(function*() {
@@ -43,10 +46,9 @@ const database = Effect.gen(function*() {
 /** Starts the backfill in chunks of 100 in a process that stops in its sixth chunk, and waits until it is there. */
 const startStopping = (file: string) =>
   Effect.gen(function*() {
-    const program = "test/support/backfillProcess.ts"
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(process.execPath, ["--import", "tsx", program, "--database", file, "backfill", "--size", "100"], {
+        spawn(process.execPath, [program, "--database", file, "backfill", "--size", "100"], {
           stdio: ["ignore", "pipe", "inherit"]
         })
       ),
