@@ -56,7 +56,9 @@ it("a link that leads nowhere is noticed", () => {
 
 it("README leads to each page of docs/ in one or two steps", () => {
   const linksOf = (page: string): ReadonlyArray<string> =>
-    [...proseOf(page).matchAll(/\]\((?!https?:|mailto:)([^)#\s]+)/g)].map(([, path]) => normalize(join(dirname(page), path!)))
+    [...proseOf(page).matchAll(/\]\((?!https?:|mailto:)([^)#\s]+)/g)].map(([, path]) =>
+      normalize(join(dirname(page), path!))
+    )
   const direct = linksOf("README.md").filter((page) => page.endsWith(".md"))
   const reached = new Set([...direct, ...direct.flatMap(linksOf)])
   expect(pages.filter((page) => page.startsWith("docs") && !reached.has(page))).toEqual([])

@@ -17,7 +17,9 @@ describe("docs/mail-after-commit.md", async () => {
   let isDown = false
   const { placeOrder, Tasks } = await pageExample("docs/mail-after-commit.md", "const placeOrder", {
     sendMail: (to: string, text: string) =>
-      isDown ? Effect.fail(new Error("the mail server does not answer")) : Effect.sync(() => mails.push(`${to}: ${text}`))
+      isDown
+        ? Effect.fail(new Error("the mail server does not answer"))
+        : Effect.sync(() => mails.push(`${to}: ${text}`))
   }) as {
     readonly placeOrder: (email: string) => Effect.Effect<unknown, { readonly _tag: string }, SqlClient.SqlClient>
     readonly Tasks: Layer.Layer<never, never, Airlock.Airlock>
@@ -88,7 +90,9 @@ describe("docs/test-that-nothing-is-sent.md", async () => {
 
   it.effect("a policy refuses the enqueue, with the message of the page", () =>
     Effect.map(refused as Effect.Effect<string>, (error) => {
-      expect(error).toMatch(/^PolicyViolation: The policy "assertNoEffects" refused "SendReceipt" \(at .*\): this code must not/)
+      expect(error).toMatch(
+        /^PolicyViolation: The policy "assertNoEffects" refused "SendReceipt" \(at .*\): this code must not/
+      )
     }))
 })
 

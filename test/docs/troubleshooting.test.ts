@@ -33,7 +33,9 @@ const collect = (node: ts.Node): void => {
   }
   ts.forEachChild(node, collect)
 }
-for (const name of readdirSync("src", { recursive: true, encoding: "utf8" }).filter((name) => /\.c?[jt]s$/.test(name))) {
+for (
+  const name of readdirSync("src", { recursive: true, encoding: "utf8" }).filter((name) => /\.c?[jt]s$/.test(name))
+) {
   const file = join("src", name)
   collect(ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest))
 }

@@ -45,27 +45,30 @@ const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g,
 const patternOf = (expected: string): string =>
   settled(expected).trimEnd().split("\n").map((line) => line === "..." ? "(?:.*\\n)*?" : `${escaped(line)}\\n`).join("")
 
-/** How long a command or a line of output may take. */
-const patience = 300_000
+/** How long a command, or a line of the server, may take. npm may have to build the SQLite driver. */
+const patience = { command: 600_000, line: 120_000 }
 
 class Server {
   private output = ""
+  private errors = ""
   private mayShowMore = false
   private tell = () => {}
+  private readonly closed: Promise<unknown>
   constructor(private readonly child: ChildProcess) {
-    const take = (chunk: Buffer) => {
+    this.closed = once(child, "close")
+    child.stdout!.on("data", (chunk) => {
       this.output += chunk
       this.tell()
-    }
-    child.stdout!.on("data", take)
-    child.stderr!.on("data", take)
+    })
+    child.stderr!.on("data", (chunk) => this.errors += chunk)
   }
   /** Waits until the output goes on as expected. */
   async shows(expected: string): Promise<void> {
     const pattern = new RegExp(`^${patternOf(expected)}`)
     await new Promise<void>((resolve, reject) => {
-      const fail = () => reject(new Error(`The server shows\n${this.output}\nand not\n${expected}`))
-      const timeout = setTimeout(fail, patience)
+      const fail = () => reject(new Error(`The server shows\n${this.output}\nand not\n${expected}\n${this.errors}`))
+      const timeout = setTimeout(fail, patience.line)
+      void this.closed.then(fail)
       this.tell = () => {
         const output = settled(this.output)
         const [seen] = output.match(pattern) ?? []
@@ -82,9 +85,8 @@ class Server {
   }
   /** Ctrl+C: the signal goes to all processes of the terminal. It must not have shown more than the page says. */
   async stop(): Promise<void> {
-    const closed = once(this.child, "close")
     process.kill(-this.child.pid!, "SIGINT")
-    await closed
+    await this.closed
     if (!this.mayShowMore && this.output.trim() !== "") {
       throw new Error(`The server also shows\n${this.output}`)
     }
@@ -121,7 +123,7 @@ export const follow = async (
         const { error, status, stderr, stdout } = spawnSync(
           "bash",
           ["-c", `set -e\n${text}\nprintf '\\n${end}%s' "$PWD"`],
-          { cwd: folder, env, encoding: "utf8", timeout: patience }
+          { cwd: folder, env, encoding: "utf8", timeout: patience.command }
         )
         if (status !== 0) {
           throw new Error(`${text}\nended with ${error ?? status}:\n${stdout}\n${stderr}`)
