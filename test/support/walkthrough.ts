@@ -10,7 +10,7 @@
  * | `sh server`              | is stopped with Ctrl+C if one runs, and keeps running in a terminal of its own            |
  * | `text server`            | is what that terminal shows next                                                          |
  *
- * In an output, `...` stands for any lines. Ids, times and durations may differ.
+ * In an output, `...` stands for any lines. Ids, times and durations may differ, and so may blank lines at its beginning and end.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
@@ -43,7 +43,7 @@ const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g,
 
 /** The lines of an expected output as a regular expression. */
 const patternOf = (expected: string): string =>
-  settled(expected).trimEnd().split("\n").map((line) => line === "..." ? "(?:.*\\n)*?" : `${escaped(line)}\\n`).join("")
+  settled(expected).trim().split("\n").map((line) => line === "..." ? "(?:.*\\n)*?" : `${escaped(line)}\\n`).join("")
 
 /** How long a command, or a line of the server, may take. npm may have to build the SQLite driver. */
 const patience = { command: 600_000, line: 120_000 }
@@ -64,7 +64,7 @@ class Server {
   }
   /** Waits until the output goes on as expected. */
   async shows(expected: string): Promise<void> {
-    const pattern = new RegExp(`^${patternOf(expected)}`)
+    const pattern = new RegExp(`^\\n*${patternOf(expected)}`)
     await new Promise<void>((resolve, reject) => {
       const fail = () => reject(new Error(`The server shows\n${this.output}\nand not\n${expected}\n${this.errors}`))
       const timeout = setTimeout(fail, patience.line)
@@ -134,7 +134,7 @@ export const follow = async (
       } else if (kind === "text" && name === "server") {
         await server!.shows(text)
       } else if (kind === "text") {
-        if (!new RegExp(`^${patternOf(text)}$`).test(`${settled(printed).trimEnd()}\n`)) {
+        if (!new RegExp(`^${patternOf(text)}$`).test(`${settled(printed).trim()}\n`)) {
           throw new Error(`A command printed\n${printed}\nand not\n${text}`)
         }
       } else if (name !== "") {
