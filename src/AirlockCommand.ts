@@ -299,8 +299,8 @@ export const isDryRun: Effect.Effect<boolean> = Effect.map(FiberRef.get(currentD
  * {@link scoped} nothing leaves, and the report covers all chunks. With `--dry-run-json` the lines go to standard error.
  *
  * With `transaction: true` each chunk is a SQL transaction, which a dry run rolls back: so select the elements by a key that
- * grows, and not by what the chunks change, or a dry run never ends. Inside a transaction the chunks are not apart: their intents
- * leave with that transaction.
+ * grows, and not by what the chunks change, or a dry run never ends. Inside a transaction the chunks are savepoints, and their
+ * intents leave with that transaction.
  *
  * Fails with the errors of the Stream and of the function, and with a `FlushError` if intents of a chunk could not leave. With
  * `transaction: true`, also with the errors of `SqlTransaction.transaction`. In a dry run with a `PolicyFailedError` or a
@@ -439,26 +439,13 @@ const inTransaction = (
 
 const limitsOf = (scope: ScopedOptions): Limits => Struct.omit(scope, "approve", "executor", "name", "onFlushError")
 
-/**
- * Runs an Effect in a scope or a transaction that discards all intents, and adds their plan to the findings. In a transaction of
- * the dry run the intents go to its scope, whose plan has them.
- */
+/** Runs an Effect in a scope or a transaction that discards all intents, and adds their plan to the findings. */
 const inDryRun = (
   body: Effect.Effect<void, unknown, unknown>,
   findings: Findings,
-  boundary: Boundary
-): Effect.Effect<void, unknown, unknown> =>
-  Effect.flatMap(
-    isInTransaction,
-    (inside) => inside ? alone(body, boundary) : Effect.map(planOf(body, boundary), (plan) => findings.add(plan))
-  )
-
-const planOf = (
-  body: Effect.Effect<void, unknown, unknown>,
   { scope, transaction }: Boundary
-): Effect.Effect<Plan, unknown, unknown> =>
-  Effect.suspend(() => {
-    let plan: Plan | undefined
+): Effect.Effect<void, unknown, unknown> =>
+  Effect.flatMap(isInTransaction, (inside) => {
     const options: ScopeOptions = {
       ...Struct.omit(scope, "approve", "onFlushError"),
       // Whatever the application says of its scopes, the plan has the intents of the scopes inside.
@@ -470,18 +457,13 @@ const planOf = (
       // The failure discards the intents, and rolls the transaction back.
       Effect.flatMap((plan) => Effect.fail(new Looked(plan)))
     )
-    return (transaction ? inTransaction(looking, options) : Airlock.scoped(options)(looking)).pipe(
-      Effect.catchAll((error) => {
-        if (!(error instanceof Looked)) {
-          return Effect.fail(error)
-        }
-        plan = error.plan
-        return Effect.void
-      }),
-      // Inside a plan nothing leaves, not even from independent scopes.
-      Airlock.plan,
-      Effect.map((empty) => plan ?? empty)
+    const looked = (transaction ? inTransaction(looking, options) : Airlock.scoped(options)(looking)).pipe(
+      Effect.catchAll((error) =>
+        error instanceof Looked ? Effect.sync(() => findings.add(error.plan)) : Effect.fail(error)
+      )
     )
+    // Inside a plan nothing leaves, not even from independent scopes. Inside a transaction these refuse every enqueue.
+    return inside ? looked : Effect.asVoid(Airlock.plan(looked))
   })
 
 /** The end of a body whose plan is known. */

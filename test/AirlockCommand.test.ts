@@ -101,6 +101,17 @@ describe("commands of other kinds", () => {
       expect(yield* left).toEqual(["a"])
     }).pipe(Effect.provide(recorder())))
 
+  it.effect("one that is in two scopes has one dry run", () =>
+    Effect.gen(function*() {
+      const twice = scoped.pipe(Command.withDescription("twice"), AirlockCommand.scoped)
+      const ran = yield* run(twice, ["--dry-run-json", "a"])
+      expect(reportOf(ran).intents).toBe(1)
+      expect(ran.out.length).toBe(1)
+      expect(yield* left).toEqual([])
+      yield* run(twice, ["a"])
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(recorder())))
+
   it("one of a version of @effect/cli that is not known is refused", () => {
     const unknown: typeof send = Object.assign(Object.create(Object.getPrototypeOf(send)), send, {
       descriptor: { _tag: "Unknown" },
@@ -299,9 +310,12 @@ describe("subcommands", () => {
   it.effect("can be in a scope each, with an option for dry runs each", () =>
     Effect.gen(function*() {
       const command = group.pipe(Command.withSubcommands([AirlockCommand.scoped(sub)]))
-      const { out } = yield* run(command, ["--verbose", "sub", "--dry-run", "a"])
-      expect(out[0]).toContain("Dry run of \"sub\"")
-      expect(yield* left).toEqual([])
+      for (const parent of [command, AirlockCommand.scoped(command)]) {
+        const { out } = yield* run(parent, ["--verbose", "sub", "--dry-run", "a"])
+        expect(out.length).toBe(1)
+        expect(out[0]).toContain("Dry run of \"sub\"")
+        expect(yield* left).toEqual([])
+      }
       yield* run(command, ["--verbose", "sub", "a"])
       expect(yield* left).toEqual(["a true"])
     }).pipe(Effect.provide(recorder())))
@@ -486,6 +500,23 @@ onEachDatabase((database) => {
       Effect.gen(function*() {
         const command = Command.make("group").pipe(Command.withSubcommands([insert]), AirlockCommand.scoped)
         expect(reportOf(yield* run(command, ["--dry-run-json", "insert", "a"])).intents).toBe(2)
+        expect([yield* orders, yield* left]).toEqual([[], []])
+      }).pipe(Effect.provide(layer)))
+
+    it.scoped("a subcommand that is tried out inside the transaction of its parent is rolled back, and lets nothing leave", () =>
+      Effect.gen(function*() {
+        const group = (sub: typeof insert) =>
+          Command.make("group").pipe(Command.withSubcommands([sub]), AirlockCommand.scoped({ rollback: true }))
+        const ran = yield* run(group(insert), ["insert", "--dry-run-json", "a"])
+        expect(ran.exit).toEqual(Exit.void)
+        expect(reportOf(ran)).toMatchObject({ command: "insert", intents: 2 })
+        expect([yield* orders, yield* left]).toEqual([[], []])
+        const independent = Command.transformHandler(
+          insert,
+          (handler) => Effect.zipRight(handler, Airlock.scoped({ independent: true })(note("b")))
+        )
+        const { exit } = yield* run(group(AirlockCommand.scoped(independent)), ["insert", "--dry-run", "a"])
+        expect(defectOf(exit)).toMatchObject({ _tag: "UnseenTransactionError" })
         expect([yield* orders, yield* left]).toEqual([[], []])
       }).pipe(Effect.provide(layer)))
 

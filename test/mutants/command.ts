@@ -14,21 +14,21 @@ export const command: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "commands: a scope inside of a dry run lets its intents leave",
-      symbol: "planOf",
-      replace: "Airlock.plan",
-      by: "Effect.map(() => plan!)",
+      symbol: "inDryRun",
+      replace: "Airlock.plan(looked)",
+      by: "looked",
       tests: commands
     },
     {
       breaks: "commands: a dry run commits the transaction of the command",
-      symbol: "planOf",
+      symbol: "inDryRun",
       replace: "Effect.flatMap((plan) => Effect.fail(new Looked(plan)))",
-      by: "Effect.map((looked) => { plan = looked })",
+      by: "Effect.map((plan) => findings.add(plan))",
       tests: commands
     },
     {
       breaks: "commands: the report of a dry run lacks what scopes inside let leave early",
-      symbol: "planOf",
+      symbol: "inDryRun",
       replace: "beforeDescendantFlushes: () => []",
       by: "",
       tests: commands
@@ -84,6 +84,13 @@ export const command: ReadonlyArray<Mutant> = [
       tests: commands
     },
     {
+      breaks: "commands: a dry run inside of a transaction dies",
+      symbol: "inDryRun",
+      replace: "inside ? looked : Effect.asVoid(Airlock.plan(looked))",
+      by: "Effect.asVoid(Airlock.plan(inside ? looked : looked))",
+      tests: commands
+    },
+    {
       breaks: "commands: a process that Ctrl-C interrupted ends with 0",
       symbol: "teardown",
       replace: "onExit(130)",
@@ -104,6 +111,13 @@ export const command: ReadonlyArray<Mutant> = [
       symbol: "missing",
       replace: "taken.includes(name)",
       by: "false && taken.includes(name)",
+      tests: commands
+    },
+    {
+      breaks: "commands: a command in two scopes takes its --dry-run for one of its own",
+      symbol: "flagged",
+      replace: "ours.add(options)",
+      by: "",
       tests: commands
     },
     {

@@ -46,6 +46,9 @@ interface Flagged {
 /** The property of a command's parsed value that asks for a dry run. Effect copies the value for subcommands, and it with it. */
 const formatKey: unique symbol = Symbol.for("effect-airlock/AirlockCommand/format")
 
+/** Options whose `--dry-run` this file has added, or has found before. */
+const ours = new WeakSet<object>()
+
 const flag = "dry-run"
 const jsonFlag = "dry-run-json"
 
@@ -62,13 +65,14 @@ export const withDryRun = <A>(self: Descriptor.Command<A>): Descriptor.Command<A
 const flagged = (self: Descriptor.Command<unknown>): Descriptor.Command<Flagged> => {
   const node = self as unknown as Node
   switch (node._tag) {
-    case "Standard":
+    case "Standard": {
+      const options = Options.all([node.options, formatOptions(namesOf(node.options))])
+      ours.add(options)
       return Descriptor.map(
-        replace<{ readonly options: readonly [unknown, Format | undefined] }>(self, {
-          options: Options.all([node.options, formatOptions(namesOf(node.options))])
-        }),
+        replace<{ readonly options: readonly [unknown, Format | undefined] }>(self, { options }),
         (value) => ({ value: { ...value, options: value.options[0] }, format: value.options[1] })
       )
+    }
     case "GetUserInput":
       return Descriptor.map(self, (value) => ({ value, format: undefined }))
     case "Map":
@@ -134,7 +138,7 @@ export const hasOwnDryRun = (self: Descriptor.Command<unknown>): boolean => {
   const node = self as unknown as Node
   switch (node._tag) {
     case "Standard":
-      return namesOf(node.options).includes(flag)
+      return !ours.has(node.options) && namesOf(node.options).includes(flag)
     case "Map":
       return hasOwnDryRun(node.command)
     case "Subcommands":
