@@ -7,7 +7,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -94,6 +94,20 @@ describe("the example of a backfill", () => {
         ])
         expect(report.entries.length).toBe(3)
         expect(yield* counts).toEqual({ marked: 0, stored: 0, distinct: 0 })
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "prints the table of docs/commands.md, which has a hundred times as many orders",
+    () =>
+      Effect.gen(function*() {
+        const { command } = yield* database
+        const comparable = (text: string) =>
+          text.replaceAll(/\b[\da-f]{8}-[\da-f-]{27}\b/g, "<id>").replaceAll(/ +/g, " ").trim()
+        const [, page] = /^(Dry run of[\s\S]*?)^```$/m.exec(readFileSync("docs/commands.md", "utf8"))!
+        const printed = (yield* command("backfill", "--dry-run")).out.at(-1)!
+        expect(comparable(printed)).toBe(comparable(page!).replaceAll(/(\d)00\b/g, "$1"))
       }),
     60_000
   )
