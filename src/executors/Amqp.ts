@@ -261,7 +261,7 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
     const { concurrency, drain, fork, process } = yield* jobRunner(options)
     const publisher = yield* makePublisher(options, { name: "effect-airlock worker", timeout: "10 seconds" })
 
-    const handle = async (message: ConsumeMessage): Promise<"done" | "back"> => {
+    const handle = async (message: ConsumeMessage, isLost: () => boolean): Promise<"done" | "back"> => {
       const job = jobOfMessage(message)
       if (job === undefined) {
         const error = new Error("No executor has published this message")
@@ -275,6 +275,10 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
         const error = thrown as Error
         const { attempt, maxAttempts } = job
         fork(attemptFailed(job, error))
+        if (isLost()) {
+          // Another copy would run beside the one that RabbitMQ delivers again.
+          return "back"
+        }
         return passOn(
           isForGood(error) || attempt >= maxAttempts
             ? deadLetterOf(message, { queue, attempt, error })

@@ -161,6 +161,14 @@ describeOnAmqp("RabbitMQ", (amqp) => {
       }))
   })
 
+  it.scopedLive("an executor whose Scope has closed opens no connection", () =>
+    Effect.gen(function*() {
+      const executor = yield* Effect.scoped(Amqp.executor({ connection: throughProxy(), queue: queueName() }))
+      const error = yield* mail("a").pipe(Airlock.scoped, Effect.flip, Effect.provide(Airlock.layer({ executor })))
+      expect(String(error.failures[0]?.reason)).toContain("is closed")
+      expect(connections()).toBe(0)
+    }))
+
   describe("the configuration", () => {
     const configured = (settings: Record<string, string>) =>
       Airlock.layerConfig({ executors: { amqp: Amqp.executorConfig() } }).pipe(
@@ -330,6 +338,60 @@ describeOnAmqp("RabbitMQ", (amqp) => {
         yield* until(Effect.sync(() => attempts.length === 2))
         expect([attempts, mostRunning]).toEqual([[1, 1], 1])
       }))
+
+    it.scopedLive("makes no second copy of a message whose handler fails after its connection was lost", () =>
+      Effect.gen(function*() {
+        const queue = queueName()
+        const retries = `${queue}.retry.3600000`
+        const attempts: Array<number> = []
+        const gate = yield* Deferred.make<void>()
+        yield* start(
+          queue,
+          Mail.toLayer((_, { attempt }) =>
+            Effect.suspend(() =>
+              attempts.push(attempt) === 1
+                ? Effect.zipRight(Deferred.await(gate), Effect.fail(new Error("the first run")))
+                : Effect.void
+            )
+          ),
+          { connection: throughProxy(), concurrency: 1, retryDelay: "1 hour" }
+        )
+        yield* send(queue, mail("a"))
+        yield* until(Effect.sync(() => attempts.length === 1))
+        cut()
+        yield* until(Effect.map(depth(queue), (count) => count === 1))
+        restore()
+        // It is with the worker again.
+        yield* until(Effect.map(depth(queue), (count) => count === 0))
+        yield* Deferred.succeed(gate, undefined)
+        // It begins when the first run has ended.
+        yield* until(Effect.sync(() => attempts.length === 2))
+        expect(attempts).toEqual([1, 1])
+        const { messageCount } = yield* Effect.promise(() => amqp.channel().deleteQueue(retries))
+        expect(messageCount).toBe(0)
+      }))
+
+    for (const attempt of [0, 1.5, -1, 1e300]) {
+      it.scopedLive(`counts from 1 for a message whose header says that it is attempt ${attempt}`, () =>
+        Effect.gen(function*() {
+          const queue = queueName()
+          const attempts: Array<number> = []
+          yield* send(queue, mail("a", { maxAttempts: 2 }))
+          const { content, properties } = yield* taken(queue)
+          amqp.channel().sendToQueue(queue, content, {
+            ...properties,
+            headers: { ...properties.headers, "airlock-attempt": attempt }
+          })
+          yield* start(
+            queue,
+            Mail.toLayer((_, meta) =>
+              Effect.suspend(() => attempts.push(meta.attempt) === 1 ? Effect.fail(new Error("once")) : Effect.void)
+            )
+          )
+          yield* until(Effect.sync(() => attempts.length === 2))
+          expect(attempts).toEqual([1, 2])
+        }))
+    }
 
     it.scopedLive("starts while RabbitMQ is away, and begins when it is back", () =>
       Effect.gen(function*() {

@@ -286,6 +286,43 @@ describeOnPostgresProxy("pg-boss", ({ client, cut, database, restore, throughPro
         expect(attempts).toEqual([1])
       }))
 
+    for (
+      const [what, state, body] of [
+        ["fails", "active", Effect.fail(new Error("too late"))],
+        ["was stopped", "active", Effect.never],
+        ["succeeds", "completed", Effect.void]
+      ] as const
+    ) {
+      it.scopedLive(`a run that ${what} after its job expired, and was fetched again, leaves the job ${state}`, () =>
+        Effect.gen(function*() {
+          const own = yield* boss
+          const begun = yield* Deferred.make<void>()
+          const gate = yield* Deferred.make<void>()
+          yield* mail("a", { maxAttempts: 5 }).pipe(Airlock.scoped, Effect.provide(onPgBoss()))
+          yield* Effect.scoped(Effect.gen(function*() {
+            yield* start(
+              Mail.toLayer(() =>
+                Deferred.succeed(begun, undefined).pipe(
+                  Effect.zipRight(Deferred.await(gate)),
+                  Effect.zipRight(body)
+                )
+              ),
+              { concurrency: 1, drainTimeout: what === "was stopped" ? 0 : "10 seconds" }
+            )
+            yield* Deferred.await(begun)
+            // What pg-boss does with a job that expires.
+            yield* rows("UPDATE pgboss.job SET state = 'retry'").pipe(Effect.provide(client))
+            const again = yield* Effect.promise(() => own.fetch("airlock"))
+            expect(again.length).toBe(1)
+            yield* Deferred.succeed(gate, undefined)
+          }))
+          // The worker has closed: what became of its run is stored.
+          expect((yield* jobs).map(({ output, retry_count, state }) => [state, retry_count, output])).toEqual([
+            [state, 1, null]
+          ])
+        }))
+    }
+
     it.scopedLive("takes over the job of a worker that has died, when it expires", () =>
       Effect.gen(function*() {
         const own = yield* boss

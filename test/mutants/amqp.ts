@@ -42,9 +42,16 @@ export const amqp: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "Amqp: a message that no other queue took is acknowledged",
-      symbol: "worker",
+      symbol: "worker.passOn",
       replace: "return \"back\"",
       by: "return \"done\"",
+      tests
+    },
+    {
+      breaks: "Amqp: a message that failed after its connection was lost is there twice",
+      symbol: "worker",
+      replace: "isLost()",
+      by: "false",
       tests
     },
     {
@@ -68,6 +75,13 @@ export const amqp: ReadonlyArray<Mutant> = [
       symbol: "guarantees",
       replace: "persistent: true",
       by: "persistent: false",
+      tests
+    },
+    {
+      breaks: "Amqp: a header that is no count is used as one",
+      symbol: "countIn",
+      replace: "Number.isSafeInteger(count)",
+      by: "true",
       tests
     },
     {
@@ -184,8 +198,15 @@ export const amqp: ReadonlyArray<Mutant> = [
     {
       breaks: "Amqp: the connection of an executor stays open",
       symbol: "makePublisher",
-      replace: "closing(() => leave(current))",
-      by: "Effect.void",
+      replace: "return leave(current)",
+      by: "return Promise.resolve()",
+      tests
+    },
+    {
+      breaks: "Amqp: an executor whose Scope has closed opens a connection that nobody closes",
+      symbol: "makePublisher",
+      replace: "isClosed = true",
+      by: "",
       tests
     },
     {

@@ -148,6 +148,20 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
       tests: [pgBoss]
     },
     {
+      breaks: "pg-boss: a run that is over ends the next run of its job",
+      symbol: "startBossWorker.update",
+      replace: { text: "AND date_trunc('milliseconds', started_on) = " },
+      by: "AND started_on <> ",
+      tests: [pgBoss]
+    },
+    {
+      breaks: "pg-boss: a run that is over fails the next run of its job",
+      symbol: "startBossWorker.fail",
+      replace: "isMine ?",
+      by: "isMine || !isMine ?",
+      tests: [pgBoss]
+    },
+    {
       breaks: "pg-boss: the end of a job is not stored if that fails once",
       symbol: "startBossWorker.insist",
       replace: "!hasGivenUp",

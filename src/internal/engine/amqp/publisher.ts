@@ -34,6 +34,7 @@ export const makePublisher = (
 ): Effect.Effect<Publisher, never, Scope.Scope> =>
   Effect.gen(function*() {
     let current: Promise<Link> | undefined
+    let isClosed = false
     const leave = async (link: Promise<Link> | undefined): Promise<void> => {
       if (current === link) {
         current = undefined
@@ -41,6 +42,9 @@ export const makePublisher = (
       await link?.then(({ close }) => close(), () => {})
     }
     const open = async (): Promise<Link> => {
+      if (isClosed) {
+        throw new Error("The connection to RabbitMQ is closed")
+      }
       const before = current
       const isLost = await before?.then(({ reason }) => reason() !== undefined, () => true)
       if (isLost === true) {
@@ -53,7 +57,12 @@ export const makePublisher = (
       const isBlocked = await link?.then(({ blocked }) => blocked() !== undefined, () => false)
       await (isBlocked ? undefined : leave(link))
     }
-    yield* Effect.addFinalizer(() => closing(() => leave(current)))
+    yield* Effect.addFinalizer(() =>
+      closing(() => {
+        isClosed = true
+        return leave(current)
+      })
+    )
     return {
       publish: (messages) =>
         Effect.tryPromise({
