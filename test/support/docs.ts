@@ -2,11 +2,12 @@
  * `npm run test:docs` builds the package, and compiles every example of the docs against it: the `ts` blocks of README and
  * docs/, and those of the docstrings in src/, each as a module of its own. An example that imports the package by its name
  * finds what users find: the exports of package.json, and declarations without what is internal. It also checks that links
- * between the pages lead somewhere.
+ * between the pages lead to a file, and to a heading that is there.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import ts from "typescript"
+import { anchorsOf, linksOf } from "./markdown.js"
 
 const directory = ".tmp/docs"
 
@@ -28,7 +29,8 @@ rmSync(directory, { recursive: true, force: true })
 mkdirSync(directory, { recursive: true })
 
 let examples = 0
-for (const file of [...pages, ...files("src", ".ts")]) {
+// The API reference repeats the examples of the docstrings.
+for (const file of [...pages, ...files("src", ".ts")].filter((file) => !file.startsWith("docs/api/"))) {
   for (const [, code] of proseOf(file).matchAll(/^```ts\n([\s\S]*?)^```$/gm)) {
     examples++
     writeFileSync(join(directory, `${file.replaceAll(/\W+/g, "-")}-${examples}.ts`), `${code}\nexport {}\n`)
@@ -58,11 +60,15 @@ if (errors.length > 0) {
   throw new Error(ts.formatDiagnostics(errors, ts.createCompilerHost(options)))
 }
 
+const textOf = (page: string): string => readFileSync(page, "utf8")
+
 const broken = pages.flatMap((page) =>
-  [...proseOf(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#]+)/g)]
-    .map(([, link]) => link!)
-    .filter((link) => !existsSync(join(dirname(page), link)))
-    .map((link) => `${page}: ${link}`)
+  linksOf(textOf(page))
+    .filter(({ anchor, path }) => {
+      const target = path === "" ? page : join(dirname(page), path)
+      return !existsSync(target) || (anchor !== "" && target.endsWith(".md") && !anchorsOf(textOf(target)).has(anchor))
+    })
+    .map(({ anchor, path }) => `${page}: ${path}${anchor === "" ? "" : `#${anchor}`}`)
 )
 if (broken.length > 0) {
   throw new Error(`links that lead nowhere:\n${broken.join("\n")}`)
