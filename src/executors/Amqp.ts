@@ -8,10 +8,12 @@
  * @since 0.1.0
  */
 import type { ConsumeMessage, Options } from "amqplib"
+import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -132,18 +134,24 @@ export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Execu
             queues.set(name, queue)
             return queue
           }
+          // The function that names a queue can throw.
           const messages = intents.map((intent) =>
-            messageOf(intent, queueOf(intent), {
-              maxAttempts: intent.options.maxAttempts ?? intent.task.retry?.maxAttempts ?? maxAttempts,
-              native: intent.options.native
-            })
+            Either.try(() =>
+              messageOf(intent, queueOf(intent), {
+                maxAttempts: intent.options.maxAttempts ?? intent.task.retry?.maxAttempts ?? maxAttempts,
+                native: intent.options.native
+              })
+            )
           )
-          return Effect.map(publisher.publish(messages), (results) =>
-            results.map((cause, index) =>
-              cause === undefined
+          return Effect.map(publisher.publish(Arr.getRights(messages)), (results) => {
+            let next = 0
+            return messages.map((message, index) => {
+              const cause = Either.isRight(message) ? results[next++] : message.left
+              return cause === undefined
                 ? Exit.void
                 : Exit.fail(new DispatchError({ task: intents[index]!.task.name, cause }))
-            ))
+            })
+          })
         })
     })
   })

@@ -451,7 +451,43 @@ describeOnAmqp("RabbitMQ", (amqp) => {
       expect(properties.headers?.["x-first-death-reason"]).toBe("delivery_limit")
     }))
 
+  it.scopedLive("publishes the others of an intent whose queue cannot be named", () =>
+    Effect.gen(function*() {
+      const name = queueName()
+      const queue = ({ payload }: { readonly payload: unknown }): string => {
+        if ((payload as { readonly to: string }).to === "poison") {
+          throw new Error("nobody knows")
+        }
+        return name
+      }
+      const error = yield* Effect.all([mail("a"), mail("poison"), mail("c")]).pipe(
+        Airlock.scoped,
+        Effect.flip,
+        Effect.provide(onRabbitMq({ queue }))
+      )
+      expect(error.failures.map(({ reason }) => String(reason))).toEqual([expect.stringContaining("nobody knows")])
+      expect((yield* takenAll(name, 2)).map((message) => bodyOf(message).payload)).toEqual([{ to: "a" }, { to: "c" }])
+    }))
+
   describe("the outbox in front of it", () => {
+    for (
+      const [why, native] of [
+        ["RabbitMQ", { expiration: "soon" }],
+        ["amqplib", { headers: { large: "x".repeat(100_000) } }]
+      ] as const
+    ) {
+      it.scopedLive(`makes a dead letter of an intent that ${why} refuses for good, and goes on`, () =>
+        Effect.gen(function*() {
+          const queue = queueName()
+          const executor = yield* Amqp.executor({ connection: url, queue })
+          yield* Layer.build(Outbox.relay({ executor, pollInterval: "20 millis" }))
+          const id = yield* SqlTransaction.transaction(mail("poison", { native: Amqp.native(native) }))
+          yield* until(Effect.map(Outbox.deadLetters(), ({ rows }) => rows.some((row) => row.id === id)))
+          yield* SqlTransaction.transaction(mail("b"))
+          expect(bodyOf(yield* taken(queue)).payload).toEqual({ to: "b" })
+        }).pipe(Effect.scoped, Effect.provide(application), Effect.provide(Airlock.unchecked)))
+    }
+
     it.scopedLive("loses nothing that was committed while RabbitMQ is down, and all of it leaves when RabbitMQ is back", () =>
       Effect.gen(function*() {
         const queue = queueName()

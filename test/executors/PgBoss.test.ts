@@ -370,6 +370,25 @@ describeOnPostgresProxy("pg-boss", ({ client, cut, database, restore, throughPro
   })
 
   describe("the outbox in front of it", () => {
+    for (
+      const [what, options] of [
+        ["an option", { native: PgBoss.native({ retryLimit: 2 ** 40 }) }],
+        ["the queue", { queue: "?" }]
+      ] as const
+    ) {
+      it.scopedLive(`makes a dead letter of an intent of which pg-boss refuses ${what} for good, and goes on`, () =>
+        Effect.gen(function*() {
+          yield* boss
+          const executor = yield* PgBoss.executor({ connectionString: url() })
+          yield* Layer.build(Outbox.relay({ executor, pollInterval: "20 millis" }))
+          const id = yield* SqlTransaction.transaction(mail("poison", options))
+          yield* until(Effect.map(Outbox.deadLetters(), ({ rows }) => rows.some((row) => row.id === id)))
+          yield* SqlTransaction.transaction(mail("b"))
+          yield* until(Effect.map(jobs, (jobs) => jobs.length === 1))
+          expect((yield* jobs).map(({ data }) => data.payload)).toEqual([{ to: "b" }])
+        }).pipe(Effect.scoped, Effect.provide(application), Effect.provide(Airlock.unchecked)))
+    }
+
     it.scopedLive("loses nothing that was committed while PostgreSQL is down, and all of it leaves when it is back", () =>
       Effect.gen(function*() {
         yield* boss

@@ -203,6 +203,20 @@ export const amqp: ReadonlyArray<Mutant> = [
       tests
     },
     {
+      breaks: "Amqp: an intent that RabbitMQ refuses for good looks like an outage",
+      symbol: "isForGood",
+      replace: "refusal.code === 406",
+      by: "refusal.code === 407",
+      tests
+    },
+    {
+      breaks: "Amqp: an intent that amqplib cannot encode looks like an outage",
+      symbol: "publishOn",
+      replace: "error instanceof IllegalOperationError",
+      by: "error instanceof Error",
+      tests
+    },
+    {
       breaks: "Amqp: an executor whose Scope has closed opens a connection that nobody closes",
       symbol: "makePublisher",
       replace: "isClosed = true",
@@ -235,8 +249,8 @@ export const amqp: ReadonlyArray<Mutant> = [
     {
       breaks: "Amqp: a message is acknowledged before its handler has ended",
       symbol: "consume.take",
-      replace: "settle(link, message, await handle(message))",
-      by: "(settle(link, message, \"done\"), await handle(message))",
+      replace: "settle(link, message, await handle(message, isLost))",
+      by: "(settle(link, message, \"done\"), await handle(message, isLost))",
       tests
     },
     {

@@ -39,6 +39,20 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
       tests: [graphile]
     },
     {
+      breaks: "engines on PostgreSQL: an intent with a value that PostgreSQL cannot store looks like an outage",
+      symbol: "isForGood",
+      replace: "isRefusal(error)",
+      by: "error === undefined",
+      tests: [pgBoss]
+    },
+    {
+      breaks: "engines on PostgreSQL: a job that cannot be made keeps the others of its batch",
+      symbol: "addJobs",
+      replace: "Cause.isDie(exit.cause)",
+      by: "false",
+      tests: ["test/internal/engine/jobTable.test.ts"]
+    },
+    {
       breaks: "engines on PostgreSQL: a batch waits for ever",
       symbol: "addJobs",
       replace: "duration: timeout",
