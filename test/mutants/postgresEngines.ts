@@ -41,8 +41,8 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
     {
       breaks: "engines on PostgreSQL: an intent with a value that PostgreSQL cannot store looks like an outage",
       symbol: "isForGood",
-      replace: "isRefusal(error)",
-      by: "error === undefined",
+      replace: "/^(22|23514|23502|54)/",
+      by: "/^never/",
       tests: [pgBoss]
     },
     {

@@ -195,7 +195,7 @@ const isTaken = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "code" in error && error.code === "23505"
 
 const outputOf = ({ message, name, stack = "" }: Error) => ({
-  name,
+  name: storableText(name),
   message: storableText(message),
   stack: storableText(stack)
 })
