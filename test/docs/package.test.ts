@@ -33,10 +33,13 @@ describe("the lowest Node that package.json names", () => {
     expect(unsatisfied).toEqual([])
   })
 
-  it.each(["README.md", "CONTRIBUTING.md", ".ci/run"])("is the one that %s names", (file) => {
-    const named = readFileSync(file, "utf8").match(/\bNode \d+(\.\d+)* or later/g) ?? []
-    expect(new Set(named)).toEqual(new Set([`Node ${lowest.major}.${lowest.minor} or later`]))
-  })
+  it.each(["README.md", "CONTRIBUTING.md", "docs/getting-started.md", ".ci/run"])(
+    "is the one that %s names",
+    (file) => {
+      const named = readFileSync(file, "utf8").match(/\bNode \d+(\.\d+)* or later/g) ?? []
+      expect(new Set(named)).toEqual(new Set([`Node ${lowest.major}.${lowest.minor} or later`]))
+    }
+  )
 
   it("is the one of README's table of supported versions", () => {
     expect(readFileSync("README.md", "utf8")).toMatch(

@@ -308,7 +308,7 @@ const summaryOf = (module: string): string =>
 const overview = (): string =>
   [
     "# API reference",
-    "A page for each module of the package. The guides are listed in the [README](../../README.md#read-on).",
+    "A page for each module of the package. The guides are listed in the [README](../../README.md#what-it-can-do).",
     [
       "| module | what it is for |",
       "| --- | --- |",
