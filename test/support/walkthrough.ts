@@ -46,7 +46,7 @@ const patternOf = (expected: string): string =>
   settled(expected).trim().split("\n").map((line) => line === "..." ? "(?:.*\\n)*?" : `${escaped(line)}\\n`).join("")
 
 /** How long a command, or a line of the server, may take. npm may have to build the SQLite driver. */
-const patience = { command: 600_000, line: 120_000 }
+const patience = { command: 1_200_000, line: 120_000 }
 
 class Server {
   private output = ""
