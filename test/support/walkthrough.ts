@@ -109,7 +109,8 @@ export const follow = async (
   directory: string,
   replace: (text: string) => string
 ): Promise<string> => {
-  const env = { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined }
+  // `npm run --silent` would make npm silent on the page, too.
+  const env = { ...process.env, npm_config_loglevel: undefined, NO_COLOR: "1", FORCE_COLOR: undefined }
   let folder = directory
   let printed = ""
   let server: Server | undefined
