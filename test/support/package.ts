@@ -4,7 +4,7 @@
  * project: under `nodenext` by Node itself, and under a bundler's resolution as one bundled file.
  */
 import { build } from "esbuild"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
@@ -46,6 +46,14 @@ try {
     root,
     (page) => page.replace("npm install effect-airlock ", `npm install ${tarball} `).replaceAll("3000", `${port}`)
   )
+  const [, error] = readFileSync("docs/getting-started.md", "utf8").match(/^```console\n(.*)\n```$/m)!
+  const code = readFileSync(join(shop, "shop.ts"), "utf8")
+  writeFileSync(join(shop, "shop.ts"), code.replace(/^ *Layer.provide\(HttpMiddleware.airlockApi\)\n/m, ""))
+  const { stdout } = spawnSync("npx", ["tsc"], { cwd: shop, encoding: "utf8" })
+  if (!stdout.includes(error!)) {
+    throw new Error(`Without a scope, docs/getting-started.md shows\n${error}\nand TypeScript says\n${stdout}`)
+  }
+  writeFileSync(join(shop, "shop.ts"), code)
   say("docs/getting-started.md leads from an empty folder to what it shows")
 
   const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
