@@ -1,12 +1,15 @@
 /**
  * Direct calls of a BullMQ queue that go through Airlock.
  */
+import { FlowProducer, type Job, type JobsOptions, Queue, QueueEvents, UnrecoverableError, Worker } from "bullmq"
 import { expect, it } from "@effect/vitest"
-import { Queue, Worker } from "bullmq"
-import { Effect } from "effect"
+import { Deferred, Effect, Layer, type Scope } from "effect"
+import { Airlock, AirlockLive } from "effect-airlock"
 import * as BullMq from "effect-airlock/executors/BullMq"
 import { interceptTests } from "../support/intercept.js"
 import { describeOnRedisProxy } from "../support/redisProxy.js"
+import { until } from "../support/until.js"
+import { recordWarnings } from "../support/warnings.js"
 
 describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
   const queue = Effect.acquireRelease(
@@ -44,6 +47,196 @@ describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
         )
       })
   })
-})
 
-it("placeholder", () => expect(true).toBe(true))
+  const live = <E>(
+    name: string,
+    body: (queue: Queue) => Effect.Effect<unknown, E, Airlock.Airlock | Scope.Scope>
+  ) =>
+    it.scopedLive(name, () => Effect.flatMap(queue, body).pipe(Effect.provide(Layer.merge(AirlockLive, recordWarnings))))
+
+  /** What Redis has of a job, but for its id and its times. */
+  const stored = ({ asJSON, ...job }: Job) => {
+    const { id: _, timestamp: __, ...rest } = asJSON.call(job)
+    return { ...rest, opts: withoutId(rest.opts) }
+  }
+
+  const withoutId = ({ jobId: _, timestamp: __, ...opts }: JobsOptions) => opts
+
+  const options: Record<string, JobsOptions> = {
+    "no options": {},
+    "a delay and a priority": { delay: 60_000, priority: 7 },
+    "attempts and a backoff": { attempts: 3, backoff: { type: "exponential", delay: 10, jitter: 0.5 } },
+    "a backoff as a number": { attempts: 2, backoff: 5000 },
+    "an id": { jobId: "order-1" },
+    "lifo and limits": { lifo: true, sizeLimit: 1000, keepLogs: 3, stackTraceLimit: 2 },
+    "removals": { removeOnComplete: { age: 5, count: 6 }, removeOnFail: true },
+    "a deduplication": { deduplication: { id: "order 1", ttl: 60_000 } }
+  }
+
+  for (const [title, opts] of Object.entries(options)) {
+    live(`a job with ${title} is the same as that of a direct call`, (queue) =>
+      Effect.gen(function*() {
+        queue.jobsOpts = { attempts: 4, removeOnComplete: 9 }
+        const directAnswer = yield* Effect.promise(() => queue.add("receipt", { order: 1 }, opts))
+        const [direct] = yield* jobs(queue)
+        yield* Effect.promise(() => queue.obliterate({ force: true }))
+        yield* BullMq.intercept(queue)
+        const answer = yield* Effect.promise(() => queue.add("receipt", { order: 1 }, opts)).pipe(Airlock.scoped)
+        const [intercepted] = yield* jobs(queue)
+        expect(stored(intercepted!)).toEqual(stored(direct!))
+        expect(stored(answer)).toEqual(stored(directAnswer))
+        expect(answer.id).toBe(intercepted?.id)
+        expect(intercepted?.id).toEqual(opts.jobId ?? expect.stringMatching(/^[0-9a-f-]{36}$/))
+      }))
+  }
+
+  live("a repeated job repeats as that of a direct call", (queue) =>
+    Effect.gen(function*() {
+      const opts = { repeat: { pattern: "0 3 * * *", tz: "Europe/Berlin", endDate: new Date("2100-01-01") } }
+      yield* Effect.promise(() => queue.add("report", { day: 1 }, opts))
+      const direct = yield* Effect.promise(() => queue.getRepeatableJobs())
+      yield* Effect.promise(() => queue.obliterate({ force: true }))
+      yield* BullMq.intercept(queue)
+      yield* Effect.promise(() => queue.add("report", { day: 1 }, opts)).pipe(Airlock.scoped)
+      expect(yield* Effect.promise(() => queue.getRepeatableJobs())).toEqual(direct)
+    }))
+
+  live("a delay counts from the call, and not from the end of the scope", (queue) =>
+    Effect.gen(function*() {
+      yield* BullMq.intercept(queue)
+      const before = Date.now()
+      const called = yield* Effect.promise(() => queue.add("receipt", {}, { delay: 60_000 })).pipe(
+        Effect.as(Date.now()),
+        // A later millisecond.
+        Effect.zipLeft(until(Effect.sync(() => Date.now() > before + 1))),
+        Airlock.scoped
+      )
+      const [job] = yield* jobs(queue)
+      expect(job!.timestamp).toBeLessThanOrEqual(called + 1)
+      expect(job!.timestamp).toBeGreaterThanOrEqual(before)
+      const score = yield* Effect.promise(async () => (await queue.client).zscore(queue.toKey("delayed"), job!.id!))
+      // BullMQ keeps the time in the upper bits of the score.
+      expect(Math.floor(Number(score) / 0x1000)).toBe(job!.timestamp + 60_000)
+    }))
+
+  live("wrong options are an error of the call, as of a direct one", (queue) =>
+    Effect.gen(function*() {
+      yield* BullMq.intercept(queue)
+      for (const opts of [{ priority: 1.5 }, { jobId: "12" }, { sizeLimit: 1 }, { deduplication: { id: "" } }]) {
+        const intercepted = yield* Effect.tryPromise(() => queue.add("receipt", { order: 1 }, opts)).pipe(
+          Effect.flip,
+          Airlock.scoped
+        )
+        const direct = yield* Effect.flip(Effect.tryPromise(() => BullMq.direct(queue).add("receipt", { order: 1 }, opts)))
+        expect(String(intercepted.error)).toBe(String(direct.error))
+      }
+    }))
+
+  live("a bulk is an intent for each job, and the jobs of other names go directly", (queue) =>
+    Effect.gen(function*() {
+      yield* BullMq.intercept(queue, { names: ["receipt"] })
+      const bulk = [
+        { name: "receipt", data: 1, opts: { priority: 3 } },
+        { name: "audit", data: 2 },
+        { name: "receipt", data: 3 }
+      ]
+      yield* Effect.gen(function*() {
+        const added = yield* Effect.promise(() => queue.addBulk(bulk))
+        expect(added.map(({ name, data }) => [name, data])).toEqual([["receipt", 1], ["audit", 2], ["receipt", 3]])
+        const intents = yield* Airlock.intents
+        expect(intents.map(({ id }) => id)).toEqual([added[0]?.id, added[2]?.id])
+        expect((yield* jobs(queue)).map(({ data }) => data)).toEqual([2])
+      }).pipe(Airlock.scoped)
+      expect((yield* jobs(queue)).map(({ data }) => data).sort()).toEqual([1, 2, 3])
+      expect((yield* jobs(queue)).find(({ data }) => data === 1)?.priority).toBe(3)
+    }))
+
+  live("a child goes directly, because its parent waits for it", (queue) =>
+    Effect.gen(function*() {
+      const flow = yield* Effect.acquireRelease(
+        Effect.sync(() => new FlowProducer({ connection, prefix })),
+        (flow) => Effect.promise(() => flow.close())
+      )
+      yield* BullMq.intercept(queue)
+      const { job: parent } = yield* Effect.promise(() =>
+        flow.add({ name: "parent", queueName: "mail", children: [{ name: "first", queueName: "mail" }] })
+      )
+      const opts = { parent: { id: parent.id!, queue: parent.queueQualifiedName } }
+      yield* Effect.promise(() => queue.add("second", {}, opts)).pipe(
+        Effect.zipRight(Effect.fail("no stock")),
+        Airlock.scoped,
+        Effect.ignore
+      )
+      expect(yield* Effect.promise(() => parent.getDependenciesCount())).toMatchObject({ unprocessed: 2 })
+    }))
+
+  live("the job that a call returns is that of BullMQ, once its intent has left", (queue) =>
+    Effect.gen(function*() {
+      const events = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const events = new QueueEvents("mail", { connection, prefix })
+          await events.waitUntilReady()
+          return events
+        }),
+        (events) => Effect.promise(() => events.close())
+      )
+      yield* BullMq.intercept(queue)
+      const job = yield* Effect.gen(function*() {
+        const job = yield* Effect.promise(() => queue.add("receipt", { order: 1 }))
+        expect(yield* Effect.promise(() => job.getState())).toBe("unknown")
+        const error = yield* Effect.flip(Effect.tryPromise(() => job.waitUntilFinished(events)))
+        expect(String(error.error)).toContain("Missing key for job")
+        return job
+      }).pipe(Airlock.scoped)
+      expect(yield* Effect.promise(() => job.getState())).toBe("waiting")
+      yield* Effect.acquireRelease(
+        Effect.sync(() => new Worker("mail", async ({ data }) => ({ sent: data.order }), { connection, prefix })),
+        (worker) => Effect.promise(() => worker.close())
+      )
+      expect(yield* Effect.promise(() => job.waitUntilFinished(events))).toEqual({ sent: 1 })
+    }))
+
+  live("BullMQ gets the very error of a wrapped processor, and its result", (queue) =>
+    Effect.gen(function*() {
+      const errors: Array<Error> = []
+      const failed = yield* Deferred.make<void>()
+      const error = new UnrecoverableError("no address")
+      const wrapped = yield* BullMq.wrapProcessor(async ({ data }: Job<{ readonly order: number }>) => {
+        if (data.order === 1) {
+          throw error
+        }
+        return { sent: data.order }
+      })
+      const worker = yield* Effect.acquireRelease(
+        Effect.sync(() => new Worker("mail", wrapped, { connection, prefix })),
+        (worker) => Effect.promise(() => worker.close())
+      )
+      worker.on("failed", (_, error) => {
+        errors.push(error)
+        Effect.runFork(Deferred.succeed(failed, undefined))
+      })
+      yield* Effect.promise(() => queue.add("receipt", { order: 1 }, { attempts: 5 }))
+      yield* Deferred.await(failed)
+      expect(errors).toEqual([error])
+      expect(errors[0]).toBe(error)
+      const [job] = yield* jobs(queue)
+      expect(yield* Effect.promise(() => job!.getState())).toBe("failed")
+      const second = yield* Effect.promise(() => queue.add("receipt", { order: 2 }))
+      yield* until(Effect.promise(() => second.isCompleted()))
+      expect((yield* Effect.promise(() => queue.getJob(second.id!)))?.returnvalue).toEqual({ sent: 2 })
+    }))
+
+  live("a queue with types is intercepted as it is", () =>
+    Effect.gen(function*() {
+      const typed = yield* Effect.acquireRelease(
+        Effect.sync(() => new Queue<{ readonly order: number }, void, "receipt" | "invoice">("typed", { connection, prefix })),
+        (queue) => Effect.promise(() => queue.close())
+      )
+      yield* BullMq.intercept(typed)
+      yield* Effect.promise(() => BullMq.direct(typed).add("receipt", { order: 1 }))
+      // @ts-expect-error the queue has no such job
+      const wrong = () => BullMq.direct(typed).add("reciept", { order: 1 })
+      expect(wrong).toBeTypeOf("function")
+      expect((yield* Effect.promise(() => typed.getWaiting())).map(({ name }) => name)).toEqual(["receipt"])
+    }))
+})
