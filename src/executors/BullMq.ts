@@ -482,19 +482,19 @@ const failed = (queue: string, job: Job<JobData> | undefined, error: Error): Eff
 
 export type {
   /**
-   * The options of {@link intercept}.
-   *
-   * @since 0.1.0
-   * @category options
-   */
-  InterceptOptions,
-  /**
    * The methods of an engine that are intercepted.
    *
    * @since 0.1.0
    * @category models
    */
-  Interception
+  Interception,
+  /**
+   * The options of {@link intercept}.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  InterceptOptions
 } from "../internal/engine/direct/intercept.js"
 
 /**

@@ -408,19 +408,19 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
 
 export type {
   /**
-   * The options of {@link intercept}.
-   *
-   * @since 0.1.0
-   * @category options
-   */
-  InterceptOptions,
-  /**
    * The methods of an engine that are intercepted.
    *
    * @since 0.1.0
    * @category models
    */
-  Interception
+  Interception,
+  /**
+   * The options of {@link intercept}.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  InterceptOptions
 } from "../internal/engine/direct/intercept.js"
 
 /**

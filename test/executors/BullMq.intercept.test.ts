@@ -1,9 +1,9 @@
 /**
  * Direct calls of a BullMQ queue that go through Airlock.
  */
-import { FlowProducer, type Job, type JobsOptions, Queue, QueueEvents, UnrecoverableError, Worker } from "bullmq"
 import { expect, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, type Scope } from "effect"
+import { FlowProducer, type Job, type JobsOptions, Queue, QueueEvents, UnrecoverableError, Worker } from "bullmq"
+import { Deferred, Effect, Layer, type Scope, Struct } from "effect"
 import { Airlock, AirlockLive } from "effect-airlock"
 import * as BullMq from "effect-airlock/executors/BullMq"
 import { interceptTests } from "../support/intercept.js"
@@ -52,15 +52,16 @@ describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
     name: string,
     body: (queue: Queue) => Effect.Effect<unknown, E, Airlock.Airlock | Scope.Scope>
   ) =>
-    it.scopedLive(name, () => Effect.flatMap(queue, body).pipe(Effect.provide(Layer.merge(AirlockLive, recordWarnings))))
+    it.scopedLive(
+      name,
+      () => Effect.flatMap(queue, body).pipe(Effect.provide(Layer.merge(AirlockLive, recordWarnings)))
+    )
 
   /** What Redis has of a job, but for its id and its times. */
-  const stored = ({ asJSON, ...job }: Job) => {
-    const { id: _, timestamp: __, ...rest } = asJSON.call(job)
-    return { ...rest, opts: withoutId(rest.opts) }
+  const stored = (job: Job) => {
+    const { opts, ...rest } = Struct.omit(job.asJSON(), "id", "timestamp")
+    return { ...rest, opts: Struct.omit(opts, "jobId", "timestamp") }
   }
-
-  const withoutId = ({ jobId: _, timestamp: __, ...opts }: JobsOptions) => opts
 
   const options: Record<string, JobsOptions> = {
     "no options": {},
@@ -127,7 +128,9 @@ describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
           Effect.flip,
           Airlock.scoped
         )
-        const direct = yield* Effect.flip(Effect.tryPromise(() => BullMq.direct(queue).add("receipt", { order: 1 }, opts)))
+        const direct = yield* Effect.flip(
+          Effect.tryPromise(() => BullMq.direct(queue).add("receipt", { order: 1 }, opts))
+        )
         expect(String(intercepted.error)).toBe(String(direct.error))
       }
     }))
@@ -229,7 +232,9 @@ describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
   live("a queue with types is intercepted as it is", () =>
     Effect.gen(function*() {
       const typed = yield* Effect.acquireRelease(
-        Effect.sync(() => new Queue<{ readonly order: number }, void, "receipt" | "invoice">("typed", { connection, prefix })),
+        Effect.sync(() =>
+          new Queue<{ readonly order: number }, void, "receipt" | "invoice">("typed", { connection, prefix })
+        ),
         (queue) => Effect.promise(() => queue.close())
       )
       yield* BullMq.intercept(typed)

@@ -51,7 +51,10 @@ describeOnPostgresProxy("graphile-worker", ({ client, url }) => {
       Effect.gen(function*() {
         const tasks = yield* Effect.forEach(names, (name) => {
           const plain: Task = async (data) => processor({ name, data })
-          return Effect.map(wrapped ? GraphileWorker.wrapTask(utils, plain) : Effect.succeed(plain), (task) => [name, task])
+          return Effect.map(
+            wrapped ? GraphileWorker.wrapTask(utils, plain) : Effect.succeed(plain),
+            (task) => [name, task]
+          )
         })
         yield* Effect.acquireRelease(
           Effect.promise(() =>
@@ -66,7 +69,10 @@ describeOnPostgresProxy("graphile-worker", ({ client, url }) => {
     name: string,
     body: (utils: WorkerUtils) => Effect.Effect<unknown, E, Airlock.Airlock | Scope.Scope>
   ) =>
-    it.scopedLive(name, () => Effect.flatMap(utils, body).pipe(Effect.provide(Layer.merge(AirlockLive, recordWarnings))))
+    it.scopedLive(
+      name,
+      () => Effect.flatMap(utils, body).pipe(Effect.provide(Layer.merge(AirlockLive, recordWarnings)))
+    )
 
   /** What the database has of the jobs. */
   const stored = query<Record<string, unknown>>(`
@@ -114,60 +120,74 @@ describeOnPostgresProxy("graphile-worker", ({ client, url }) => {
   }
 
   for (const preserves of [true, false]) {
-    live(`addJobs ${preserves ? "preserves" : "replaces"} the time of a job with the same key, as configured`, (utils) =>
-      Effect.gen(function*() {
-        const runAt = new Date("2100-01-01")
-        yield* Effect.promise(() => utils.addJob("receipt", {}, { jobKey: "order 1", runAt }))
-        yield* GraphileWorker.intercept(utils)
-        const later = { identifier: "receipt", payload: { order: 1 }, jobKey: "order 1", runAt: new Date("2200-01-01") }
-        yield* Effect.promise(() => utils.addJobs([later], preserves)).pipe(Airlock.scoped)
-        const jobs = yield* query<{ readonly run_at: Date }>("SELECT run_at FROM graphile_worker.jobs")
-        expect(jobs.map(({ run_at: runAt }) => runAt)).toEqual([preserves ? runAt : later.runAt])
-      }))
+    live(
+      `addJobs ${preserves ? "preserves" : "replaces"} the time of a job with the same key, as configured`,
+      (utils) =>
+        Effect.gen(function*() {
+          const runAt = new Date("2100-01-01")
+          yield* Effect.promise(() => utils.addJob("receipt", {}, { jobKey: "order 1", runAt }))
+          yield* GraphileWorker.intercept(utils)
+          const later = {
+            identifier: "receipt",
+            payload: { order: 1 },
+            jobKey: "order 1",
+            runAt: new Date("2200-01-01")
+          }
+          yield* Effect.promise(() => utils.addJobs([later], preserves)).pipe(Airlock.scoped)
+          const jobs = yield* query<{ readonly run_at: Date }>("SELECT run_at FROM graphile_worker.jobs")
+          expect(jobs.map(({ run_at: runAt }) => runAt)).toEqual([preserves ? runAt : later.runAt])
+        })
+    )
   }
 
-  live("jobs of one addJobs are intents of their own, and those of other names go directly", (utils) =>
-    Effect.gen(function*() {
-      yield* GraphileWorker.intercept(utils, { names: ["receipt"] })
-      const specs = ["receipt", "invoice", "receipt"].map((identifier) => ({ identifier, payload: {} }))
-      yield* Effect.gen(function*() {
-        const added = yield* Effect.promise(() => utils.addJobs(specs))
-        expect(added.map((job) => job.task_identifier)).toEqual(["receipt", "invoice", "receipt"])
-        expect((yield* Airlock.intents).map(({ id }) => id)).toEqual([added[0]?.id, added[2]?.id])
-        expect((yield* rows).map((row) => row.task_identifier)).toEqual(["invoice"])
-      }).pipe(Airlock.scoped)
-      expect((yield* rows).length).toBe(3)
-    }))
+  live(
+    "jobs of one addJobs are intents of their own, and those of other names go directly",
+    (utils) =>
+      Effect.gen(function*() {
+        yield* GraphileWorker.intercept(utils, { names: ["receipt"] })
+        const specs = ["receipt", "invoice", "receipt"].map((identifier) => ({ identifier, payload: {} }))
+        yield* Effect.gen(function*() {
+          const added = yield* Effect.promise(() => utils.addJobs(specs))
+          expect(added.map((job) => job.task_identifier)).toEqual(["receipt", "invoice", "receipt"])
+          expect((yield* Airlock.intents).map(({ id }) => id)).toEqual([added[0]?.id, added[2]?.id])
+          expect((yield* rows).map((row) => row.task_identifier)).toEqual(["invoice"])
+        }).pipe(Airlock.scoped)
+        expect((yield* rows).length).toBe(3)
+      })
+  )
 
-  live("the helpers of a wrapped task add jobs in its scope, and keep their other members", (utils) =>
-    Effect.gen(function*() {
-      yield* GraphileWorker.intercept(utils)
-      const seen: Array<unknown> = []
-      const task: Task = async (payload, { addJob, addJobs, job, query }) => {
-        await addJob("followUp", payload)
-        await addJobs([{ identifier: "followUp", payload }])
-        seen.push(job.task_identifier, (await query("SELECT 1 AS one")).rows)
-        if ((payload as { readonly order: number }).order === 1) {
-          throw new Error("no paper")
+  live(
+    "the helpers of a wrapped task add jobs in its scope, and keep their other members",
+    (utils) =>
+      Effect.gen(function*() {
+        yield* GraphileWorker.intercept(utils)
+        const seen: Array<unknown> = []
+        const task: Task = async (payload, { addJob, addJobs, job, query }) => {
+          await addJob("followUp", payload)
+          await addJobs([{ identifier: "followUp", payload }])
+          seen.push(job.task_identifier, (await query("SELECT 1 AS one")).rows)
+          if ((payload as { readonly order: number }).order === 1) {
+            throw new Error("no paper")
+          }
         }
-      }
-      const wrapped = yield* GraphileWorker.wrapTask(utils, task)
-      const runner = yield* Effect.acquireRelease(
-        Effect.promise(() =>
-          run({ connectionString: url(), taskList: { receipt: wrapped }, noHandleSignals: true, logger })
-        ),
-        (runner) => Effect.promise(() => runner.stop())
-      )
-      const failed = new Promise((resolve) => runner.events.once("job:error", resolve))
-      yield* Effect.promise(() => GraphileWorker.direct(utils).addJob("receipt", { order: 1 }))
-      yield* Effect.promise(() => failed)
-      const followUps = Effect.map(rows, (rows) => rows.filter(({ task_identifier: name }) => name === "followUp"))
-      expect(yield* followUps).toEqual([])
-      yield* Effect.promise(() => GraphileWorker.direct(utils).addJob("receipt", { order: 2 }))
-      yield* until(Effect.map(followUps, ({ length }) => length === 2))
-      expect((yield* followUps).map(({ payload }) => payload)).toEqual([{ order: 2 }, { order: 2 }])
-      expect(seen).toEqual(["receipt", [{ one: 1 }], "receipt", [{ one: 1 }]])
-    }))
+        const wrapped = yield* GraphileWorker.wrapTask(utils, task)
+        const runner = yield* Effect.acquireRelease(
+          Effect.promise(() =>
+            run({ connectionString: url(), taskList: { receipt: wrapped }, noHandleSignals: true, logger })
+          ),
+          (runner) => Effect.promise(() => runner.stop())
+        )
+        const failed = new Promise((resolve) => runner.events.once("job:error", resolve))
+        yield* Effect.promise(() => GraphileWorker.direct(utils).addJob("receipt", { order: 1 }))
+        yield* Effect.promise(() => failed)
+        const followUps = Effect.map(rows, (rows) => rows.filter(({ task_identifier: name }) => name === "followUp"))
+        expect(yield* followUps).toEqual([])
+        yield* Effect.promise(() => GraphileWorker.direct(utils).addJob("receipt", { order: 2 }))
+        yield* until(Effect.map(followUps, ({ length }) => length === 2))
+        expect((yield* followUps).map(({ payload }) => payload)).toEqual([{ order: 2 }, { order: 2 }])
+        expect(seen).toEqual(["receipt", [{ one: 1 }], "receipt", [{ one: 1 }]])
+      })
+  )
 
   live("the scope of a batch job waits for all of its Promises", (utils) =>
     Effect.gen(function*() {

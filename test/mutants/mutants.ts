@@ -1,5 +1,6 @@
 import { amqp } from "./amqp.js"
 import { config } from "./config.js"
+import { directCalls } from "./directCalls.js"
 import { engine } from "./engine.js"
 import { executor } from "./executor.js"
 import { handler } from "./handler.js"
@@ -30,6 +31,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...operations,
   ...config,
   ...engine,
+  ...directCalls,
   ...amqp,
   ...persistedQueue,
   ...workflow

@@ -32,18 +32,21 @@ describeOnRedisProxy("direct calls of the Python original", ({ connection, prefi
   /** @app.task(base=LegacyTaskShim) */
   const shim = (queue: Queue) => BullMq.intercept(queue, { names: ["old_task"], outside: "fail" })
 
-  scenario("a shim of one task warns and enqueues, and leaves the other tasks alone", (queue) =>
-    Effect.gen(function*() {
-      yield* shim(queue)
-      yield* Effect.gen(function*() {
-        yield* Effect.promise(() => queue.add("old_task", { a: 2 }))
-        yield* Effect.promise(() => queue.add("other_task", {}))
-        expect(yield* payloads).toMatchObject([{ name: "old_task", data: { a: 2 } }])
-        expect(yield* jobs(queue)).toEqual(["other_task"])
-      }).pipe(Airlock.scoped)
-      expect(yield* jobs(queue)).toEqual(["old_task", "other_task"])
-      expect(yield* warnings).toEqual([expect.stringMatching(/^Deprecated: "old_task" is added by a direct call/)])
-    }))
+  scenario(
+    "a shim of one task warns and enqueues, and leaves the other tasks alone",
+    (queue) =>
+      Effect.gen(function*() {
+        yield* shim(queue)
+        yield* Effect.gen(function*() {
+          yield* Effect.promise(() => queue.add("old_task", { a: 2 }))
+          yield* Effect.promise(() => queue.add("other_task", {}))
+          expect(yield* payloads).toMatchObject([{ name: "old_task", data: { a: 2 } }])
+          expect(yield* jobs(queue)).toEqual(["other_task"])
+        }).pipe(Airlock.scoped)
+        expect(yield* jobs(queue)).toEqual(["old_task", "other_task"])
+        expect(yield* warnings).toEqual([expect.stringMatching(/^Deprecated: "old_task" is added by a direct call/)])
+      })
+  )
 
   scenario("a shim keeps the options of the call", (queue) =>
     Effect.gen(function*() {
@@ -109,60 +112,69 @@ describeOnRedisProxy("direct calls of the Python original", ({ connection, prefi
       expect(yield* jobs(queue)).toEqual(["test.recursion.task"])
     }))
 
-  scenario("a task that runs in a scope flushes on success, and discards on an exception", (queue) =>
-    Effect.gen(function*() {
-      yield* BullMq.intercept(queue)
-      const failed = yield* Deferred.make<void>()
-      const completed = yield* Deferred.make<void>()
-      const processOrder = yield* BullMq.wrapProcessor(async ({ data, name }: Job) => {
-        if (name !== "process_order") {
-          return
-        }
-        await queue.add("send_email", data)
-        await queue.add("update_analytics", data)
-        if (data.order === 1) {
-          throw new Error("no such order")
-        }
+  scenario(
+    "a task that runs in a scope flushes on success, and discards on an exception",
+    (queue) =>
+      Effect.gen(function*() {
+        yield* BullMq.intercept(queue)
+        const failed = yield* Deferred.make<void>()
+        const completed = yield* Deferred.make<void>()
+        const processOrder = yield* BullMq.wrapProcessor(async ({ data, name }: Job) => {
+          if (name !== "process_order") {
+            return
+          }
+          await queue.add("send_email", data)
+          await queue.add("update_analytics", data)
+          if (data.order === 1) {
+            throw new Error("no such order")
+          }
+        })
+        const worker = yield* Effect.acquireRelease(
+          Effect.sync(() => new Worker("celery", processOrder, { connection, prefix, autorun: false })),
+          (worker) => Effect.promise(() => worker.close())
+        )
+        worker.on("failed", () => Effect.runFork(Deferred.succeed(failed, undefined)))
+        const left: Array<string> = []
+        worker.on("completed", ({ data, name }) => {
+          left.push(`${name} ${data.order}`)
+          if (left.length === 3) {
+            Effect.runFork(Deferred.succeed(completed, undefined))
+          }
+        })
+        yield* Effect.promise(() => queue.add("process_order", { order: 1 }))
+        yield* Effect.promise(() => queue.add("process_order", { order: 2 }))
+        void worker.run()
+        yield* Deferred.await(failed)
+        yield* Deferred.await(completed)
+        expect(left).toEqual(["process_order 2", "send_email 2", "update_analytics 2"])
       })
-      const worker = yield* Effect.acquireRelease(
-        Effect.sync(() => new Worker("celery", processOrder, { connection, prefix, autorun: false })),
-        (worker) => Effect.promise(() => worker.close())
-      )
-      worker.on("failed", () => Effect.runFork(Deferred.succeed(failed, undefined)))
-      const left: Array<string> = []
-      worker.on("completed", ({ data, name }) => {
-        left.push(`${name} ${data.order}`)
-        if (left.length === 3) {
-          Effect.runFork(Deferred.succeed(completed, undefined))
-        }
-      })
-      yield* Effect.promise(() => queue.add("process_order", { order: 1 }))
-      yield* Effect.promise(() => queue.add("process_order", { order: 2 }))
-      void worker.run()
-      yield* Deferred.await(failed)
-      yield* Deferred.await(completed)
-      expect(left).toEqual(["process_order 2", "send_email 2", "update_analytics 2"])
-    }))
+  )
 
-  scenario("a task that triggers itself is stopped by a policy around the code that would", (queue) =>
-    Effect.gen(function*() {
-      yield* BullMq.intercept(queue)
-      const save = () => queue.add("enrich_from_api", { user: 1 })
-      const enrich = Effect.gen(function*() {
-        yield* Effect.promise(() => queue.add("log_api_usage", { user: 1 }))
-        yield* Effect.promise(save).pipe(Airlock.withPolicy(Policy.blockTasks(["celery/enrich_from_api"])))
+  scenario(
+    "a task that triggers itself is stopped by a policy around the code that would",
+    (queue) =>
+      Effect.gen(function*() {
+        yield* BullMq.intercept(queue)
+        const save = () => queue.add("enrich_from_api", { user: 1 })
+        const enrich = Effect.gen(function*() {
+          yield* Effect.promise(() => queue.add("log_api_usage", { user: 1 }))
+          yield* Effect.promise(save).pipe(Airlock.withPolicy(Policy.blockTasks(["celery/enrich_from_api"])))
+        })
+        yield* Airlock.scoped(enrich)
+        expect(yield* jobs(queue)).toEqual(["log_api_usage"])
       })
-      yield* Airlock.scoped(enrich)
-      expect(yield* jobs(queue)).toEqual(["log_api_usage"])
-    }))
+  )
 
-  scenario("a call that is meant to go directly says so: task.delay(arg)  # noqa: AIR001", (queue) =>
-    Effect.gen(function*() {
-      yield* BullMq.intercept(queue)
-      yield* Effect.promise(() => BullMq.direct(queue).add("heartbeat", {})).pipe(
-        Airlock.scoped({ policy: Policy.dropAll })
-      )
-      expect(yield* jobs(queue)).toEqual(["heartbeat"])
-      expect(yield* warnings).toEqual([])
-    }))
+  scenario(
+    "a call that is meant to go directly says so: task.delay(arg)  # noqa: AIR001",
+    (queue) =>
+      Effect.gen(function*() {
+        yield* BullMq.intercept(queue)
+        yield* Effect.promise(() => BullMq.direct(queue).add("heartbeat", {})).pipe(
+          Airlock.scoped({ policy: Policy.dropAll })
+        )
+        expect(yield* jobs(queue)).toEqual(["heartbeat"])
+        expect(yield* warnings).toEqual([])
+      })
+  )
 })

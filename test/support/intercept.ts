@@ -7,7 +7,7 @@ import { Airlock, AirlockLive, Executor, Policy } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
 import { setImmediate as turn } from "node:timers/promises"
-import type { InterceptOptions, Interception } from "../../src/internal/engine/direct/intercept.js"
+import type { Interception, InterceptOptions } from "../../src/internal/engine/direct/intercept.js"
 import { application, storedPayloads } from "./outbox.js"
 import { until } from "./until.js"
 import { recordWarnings, type Warnings, warnings } from "./warnings.js"
@@ -80,17 +80,20 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect(yield* jobs(target)).toEqual(both(1))
     }))
 
-  scenario("holds in the fiber that provides its Layer, before that fiber has waited once", (target) =>
-    Effect.gen(function*() {
-      const Intercepted = Layer.scopedDiscard(intercept(target))
-      yield* Effect.promise(() => checkout(target, 1)).pipe(
-        Effect.zipRight(Effect.fail("no stock")),
-        Airlock.scoped,
-        Effect.ignore,
-        Effect.provide(Layer.merge(Intercepted, Layer.effectDiscard(Effect.void)))
-      )
-      expect(yield* jobs(target)).toEqual([])
-    }))
+  scenario(
+    "holds in the fiber that provides its Layer, before that fiber has waited once",
+    (target) =>
+      Effect.gen(function*() {
+        const Intercepted = Layer.scopedDiscard(intercept(target))
+        yield* Effect.promise(() => checkout(target, 1)).pipe(
+          Effect.zipRight(Effect.fail("no stock")),
+          Airlock.scoped,
+          Effect.ignore,
+          Effect.provide(Layer.merge(Intercepted, Layer.effectDiscard(Effect.void)))
+        )
+        expect(yield* jobs(target)).toEqual([])
+      })
+  )
 
   scenario("adds no job if the scope fails", (target) =>
     Effect.gen(function*() {
@@ -103,19 +106,22 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect(yield* jobs(target)).toEqual([])
     }))
 
-  scenario("lets the application's own worker run its jobs, and those from before the migration", (target) =>
-    Effect.gen(function*() {
-      const ran: Array<AddedJob> = []
-      yield* Effect.promise(() => add(target, "receipt", { order: 1, items: ["a"] }))
-      yield* intercept(target)
-      yield* Effect.promise(() => add(target, "receipt", { order: 2, items: ["b"] })).pipe(Airlock.scoped)
-      yield* work(target, ["receipt"], async (job) => void ran.push(job), false)
-      yield* until(Effect.sync(() => ran.length === 2))
-      expect(ran).toEqual([
-        { name: "receipt", data: { order: 1, items: ["a"] } },
-        { name: "receipt", data: { order: 2, items: ["b"] } }
-      ])
-    }))
+  scenario(
+    "lets the application's own worker run its jobs, and those from before the migration",
+    (target) =>
+      Effect.gen(function*() {
+        const ran: Array<AddedJob> = []
+        yield* Effect.promise(() => add(target, "receipt", { order: 1, items: ["a"] }))
+        yield* intercept(target)
+        yield* Effect.promise(() => add(target, "receipt", { order: 2, items: ["b"] })).pipe(Airlock.scoped)
+        yield* work(target, ["receipt"], async (job) => void ran.push(job), false)
+        yield* until(Effect.sync(() => ran.length === 2))
+        expect(ran).toEqual([
+          { name: "receipt", data: { order: 1, items: ["a"] } },
+          { name: "receipt", data: { order: 2, items: ["b"] } }
+        ])
+      })
+  )
 
   scenario("keeps the jobs of 50 concurrent requests apart", (target) =>
     Effect.gen(function*() {
@@ -143,39 +149,45 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       )
     }))
 
-  scenario("does not find the scope of another request in code that no fiber of a scope has called", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target)
-      const called = yield* Deferred.make<void>()
-      const request = Effect.gen(function*() {
-        // Runs an Effect of its own from Promise code, which wakes the fiber outside.
-        yield* Effect.promise(async () => {
-          await turn()
-          await Effect.runPromise(Deferred.succeed(called, undefined))
-          await turn()
-        })
-        yield* Effect.promise(() => checkout(target, 1))
-        return yield* Effect.fail("no stock")
-      }).pipe(Airlock.scoped, Effect.ignore)
-      const outside = Effect.zipRight(Deferred.await(called), Effect.promise(() => checkout(target, 2)))
-      yield* Effect.all([request, outside], { concurrency: "unbounded" })
-      expect(yield* jobs(target)).toEqual(both(2))
-    }))
+  scenario(
+    "does not find the scope of another request in code that no fiber of a scope has called",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        const called = yield* Deferred.make<void>()
+        const request = Effect.gen(function*() {
+          // Runs an Effect of its own from Promise code, which wakes the fiber outside.
+          yield* Effect.promise(async () => {
+            await turn()
+            await Effect.runPromise(Deferred.succeed(called, undefined))
+            await turn()
+          })
+          yield* Effect.promise(() => checkout(target, 1))
+          return yield* Effect.fail("no stock")
+        }).pipe(Airlock.scoped, Effect.ignore)
+        const outside = Effect.zipRight(Deferred.await(called), Effect.promise(() => checkout(target, 2)))
+        yield* Effect.all([request, outside], { concurrency: "unbounded" })
+        expect(yield* jobs(target)).toEqual(both(2))
+      })
+  )
 
-  scenario("a call outside of a scope goes to the engine at once, with a warning for each place", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target)
-      for (const order of [1, 2]) {
-        yield* Effect.promise(() => checkout(target, order))
-      }
-      expect(yield* jobs(target)).toEqual([...both(1), ...both(2)])
-      const logged = yield* warnings
-      // Both jobs are added by the same function.
-      expect(logged.length).toBe(2)
-      expect(logged[0]).toContain(`"receipt" is added by a direct call of ${method} at `)
-      expect(logged[0]).toMatch(/intercept\.test\.ts:\d+:\d+/)
-      expect(logged[0]).toContain(`In a scope it is an intent of the task "${prefix}/receipt"`)
-    }))
+  scenario(
+    "a call outside of a scope goes to the engine at once, with a warning for each place",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        for (const order of [1, 2]) {
+          yield* Effect.promise(() => checkout(target, order))
+        }
+        expect(yield* jobs(target)).toEqual([...both(1), ...both(2)])
+        const logged = yield* warnings
+        // Both jobs are added by the same function.
+        expect(logged.length).toBe(2)
+        expect(logged[0]).toContain(`"receipt" is added by a direct call of ${method} at `)
+        expect(logged[0]).toMatch(/intercept\.test\.ts:\d+:\d+/)
+        expect(logged[0]).toContain(`In a scope it is an intent of the task "${prefix}/receipt"`)
+      })
+  )
 
   scenario("a call inside a scope is warned of, too", (target) =>
     Effect.gen(function*() {
@@ -199,28 +211,33 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect(yield* jobs(target)).toEqual([])
     }))
 
-  scenario("a call after the scope has flushed is outside, and one after a discard is refused", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target)
-      const gate = yield* Deferred.make<void>()
-      const late: Array<Promise<unknown>> = []
-      const floating = (order: number) =>
-        Effect.flatMap(Effect.runtime(), (runtime) =>
-          Effect.promise(async () => {
-            late.push(Runtime.runPromise(runtime)(Effect.void).then(async () => {
-              await Effect.runPromise(Deferred.await(gate))
-              return add(target, "receipt", { order })
+  scenario(
+    "a call after the scope has flushed is outside, and one after a discard is refused",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        const gate = yield* Deferred.make<void>()
+        const late: Array<Promise<unknown>> = []
+        const floating = (order: number) =>
+          Effect.flatMap(Effect.runtime(), (runtime) =>
+            Effect.promise(async () => {
+              late.push(
+                Runtime.runPromise(runtime)(Effect.void).then(async () => {
+                  await Effect.runPromise(Deferred.await(gate))
+                  return add(target, "receipt", { order })
+                })
+              )
+              await turn()
             }))
-            await turn()
-          }))
-      yield* floating(1).pipe(Airlock.scoped)
-      yield* floating(2).pipe(Effect.zipRight(Effect.fail("no stock")), Airlock.scoped, Effect.ignore)
-      yield* Deferred.succeed(gate, undefined)
-      const [flushed, discarded] = yield* Effect.promise(() => Promise.allSettled(late))
-      expect(flushed?.status).toBe("fulfilled")
-      expect(discarded).toMatchObject({ status: "rejected", reason: { _tag: "ScopeClosedError" } })
-      expect(yield* jobs(target)).toEqual([{ name: "receipt", data: { order: 1 } }])
-    }))
+        yield* floating(1).pipe(Airlock.scoped)
+        yield* floating(2).pipe(Effect.zipRight(Effect.fail("no stock")), Airlock.scoped, Effect.ignore)
+        yield* Deferred.succeed(gate, undefined)
+        const [flushed, discarded] = yield* Effect.promise(() => Promise.allSettled(late))
+        expect(flushed?.status).toBe("fulfilled")
+        expect(discarded).toMatchObject({ status: "rejected", reason: { _tag: "ScopeClosedError" } })
+        expect(yield* jobs(target)).toEqual([{ name: "receipt", data: { order: 1 } }])
+      })
+  )
 
   scenario("stores the data as they were at the call", (target) =>
     Effect.gen(function*() {
@@ -278,40 +295,46 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect((yield* warnings).length).toBe(1)
     }))
 
-  scenario("a direct call goes to the engine at once, whatever becomes of the scope, without a warning", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target, { outside: "fail" })
-      yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 })).pipe(
-        Effect.zipRight(Effect.fail("no stock")),
-        Airlock.scoped,
-        Effect.ignore
-      )
-      yield* Effect.promise(() => addDirectly(target, "receipt", { order: 2 }))
-      expect(yield* jobs(target)).toEqual([
-        { name: "receipt", data: { order: 1 } },
-        { name: "receipt", data: { order: 2 } }
-      ])
-      expect(yield* warnings).toEqual([])
-    }))
-
-  scenario("an executor that adds jobs to the same object does not come round again", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target)
-      const executor = Executor.make({
-        name: "same object",
-        durable: false,
-        capabilities: [],
-        dispatch: (intents) =>
-          Effect.forEach(intents, ({ payload }) =>
-            Effect.promise(async () => {
-              await turn()
-              await add(target, "invoice", { payload })
-              return Exit.void
-            }))
+  scenario(
+    "a direct call goes to the engine at once, whatever becomes of the scope, without a warning",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target, { outside: "fail" })
+        yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 })).pipe(
+          Effect.zipRight(Effect.fail("no stock")),
+          Airlock.scoped,
+          Effect.ignore
+        )
+        yield* Effect.promise(() => addDirectly(target, "receipt", { order: 2 }))
+        expect(yield* jobs(target)).toEqual([
+          { name: "receipt", data: { order: 1 } },
+          { name: "receipt", data: { order: 2 } }
+        ])
+        expect(yield* warnings).toEqual([])
       })
-      yield* Effect.promise(() => add(target, "receipt", { order: 1 })).pipe(Airlock.scoped({ executor }))
-      expect((yield* jobs(target)).map(({ name }) => name)).toEqual(["invoice"])
-    }))
+  )
+
+  scenario(
+    "an executor that adds jobs to the same object does not come round again",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        const executor = Executor.make({
+          name: "same object",
+          durable: false,
+          capabilities: [],
+          dispatch: (intents) =>
+            Effect.forEach(intents, ({ payload }) =>
+              Effect.promise(async () => {
+                await turn()
+                await add(target, "invoice", { payload })
+                return Exit.void
+              }))
+        })
+        yield* Effect.promise(() => add(target, "receipt", { order: 1 })).pipe(Airlock.scoped({ executor }))
+        expect((yield* jobs(target)).map(({ name }) => name)).toEqual(["invoice"])
+      })
+  )
 
   scenario("it is an error to intercept an object twice", (target) =>
     Effect.gen(function*() {
@@ -371,43 +394,67 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect(yield* jobs(target)).toEqual(both(1))
     }))
 
-  scenario("a wrapped processor runs in a scope: what it adds leaves if it succeeds", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target)
-      const ended = yield* Deferred.make<void>()
-      let duringJob: ReadonlyArray<AddedJob> | undefined
-      yield* work(target, ["receipt"], async ({ data }) => {
-        await turn()
-        await add(target, "followUp", data as object)
-        duringJob = (await Effect.runPromise(jobs(target))).filter(({ name }) => name === "followUp")
-        await Effect.runPromise(Deferred.succeed(ended, undefined))
-      }, true)
-      yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 }))
-      yield* Deferred.await(ended)
-      const followUps = Effect.map(jobs(target), (jobs) => jobs.filter(({ name }) => name === "followUp"))
-      yield* until(Effect.map(followUps, ({ length }) => length === 1))
-      expect(duringJob).toEqual([])
-    }))
-
-  scenario("a wrapped processor that fails adds nothing, and the engine gets its error", (target) =>
-    Effect.gen(function*() {
-      yield* intercept(target)
-      const attempts: Array<number> = []
-      yield* work(target, ["receipt", "invoice"], async ({ data, name }) => {
-        if (name === "receipt") {
+  scenario(
+    "a wrapped processor runs in a scope: what it adds leaves if it succeeds",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        const ended = yield* Deferred.make<void>()
+        let duringJob: ReadonlyArray<AddedJob> | undefined
+        yield* work(target, ["receipt"], async ({ data }) => {
+          await turn()
           await add(target, "followUp", data as object)
-          attempts.push(1)
-          throw new Error("no paper")
-        }
-        attempts.push(2)
-      }, true)
-      yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 }))
-      yield* until(Effect.sync(() => attempts.includes(1)))
-      // The worker goes on.
-      yield* Effect.promise(() => addDirectly(target, "invoice", { order: 1 }))
-      yield* until(Effect.sync(() => attempts.includes(2)))
-      expect((yield* jobs(target)).filter(({ name }) => name === "followUp")).toEqual([])
-    }))
+          duringJob = (await Effect.runPromise(jobs(target))).filter(({ name }) => name === "followUp")
+          await Effect.runPromise(Deferred.succeed(ended, undefined))
+        }, true)
+        yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 }))
+        yield* Deferred.await(ended)
+        const followUps = Effect.map(jobs(target), (jobs) => jobs.filter(({ name }) => name === "followUp"))
+        yield* until(Effect.map(followUps, ({ length }) => length === 1))
+        expect(duringJob).toEqual([])
+      })
+  )
+
+  scenario(
+    "the scope of a wrapped processor is not inside that in which it was wrapped",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        yield* Effect.gen(function*() {
+          yield* work(
+            target,
+            ["receipt"],
+            async ({ data }) => void (await add(target, "followUp", data as object)),
+            true
+          )
+          yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 }))
+          yield* until(Effect.map(jobs(target), (jobs) => jobs.some(({ name }) => name === "followUp")))
+        }).pipe(Airlock.scoped)
+      })
+  )
+
+  scenario(
+    "a wrapped processor that fails adds nothing, and the engine gets its error",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        const attempts: Array<number> = []
+        yield* work(target, ["receipt", "invoice"], async ({ data, name }) => {
+          if (name === "receipt") {
+            await add(target, "followUp", data as object)
+            attempts.push(1)
+            throw new Error("no paper")
+          }
+          attempts.push(2)
+        }, true)
+        yield* Effect.promise(() => addDirectly(target, "receipt", { order: 1 }))
+        yield* until(Effect.sync(() => attempts.includes(1)))
+        // The worker goes on.
+        yield* Effect.promise(() => addDirectly(target, "invoice", { order: 1 }))
+        yield* until(Effect.sync(() => attempts.includes(2)))
+        expect((yield* jobs(target)).filter(({ name }) => name === "followUp")).toEqual([])
+      })
+  )
 
   scenario("an intent that is dispatched twice is one job", (target) =>
     Effect.gen(function*() {

@@ -54,13 +54,20 @@ const jobOf = (queue: Queue, { data, name, opts = {} }: QueuedJob): DirectJob =>
 }
 
 /** BullMQ counts a delay from the job's timestamp. */
-const timed = (opts: JobsOptions): JobsOptions =>
-  opts.repeat === undefined ? { timestamp: Date.now(), ...opts } : opts
+const timed = (opts: JobsOptions): JobsOptions => opts.repeat === undefined ? { timestamp: Date.now(), ...opts } : opts
 
-const perform = async (originals: Originals, { data, name, opts }: Required<QueuedJob>, id: string): Promise<unknown> => {
+const perform = async (
+  originals: Originals,
+  { data, name, opts }: Required<QueuedJob>,
+  id: string
+): Promise<unknown> => {
   try {
     // The id of a repeated job is part of its key.
-    return await originals["add"]!(name, data, opts?.repeat === undefined ? { ...opts, jobId: opts?.jobId ?? id } : opts)
+    return await originals["add"]!(
+      name,
+      data,
+      opts?.repeat === undefined ? { ...opts, jobId: opts?.jobId ?? id } : opts
+    )
   } catch (error) {
     throw withoutCommands(error)
   }

@@ -118,10 +118,12 @@ export const intercept = (
     const airlock = yield* Airlock
     const scope = yield* Effect.scope
     const runtime = yield* Effect.runtime()
-    const originals = Object.fromEntries(Object.keys(engine.methods).map((method) => [
-      method,
-      methodOf(target, method).bind(target)
-    ]))
+    const originals = Object.fromEntries(
+      Object.keys(engine.methods).map((method) => [
+        method,
+        methodOf(target, method).bind(target)
+      ])
+    )
     const tasks = makeTasks(engine, originals, prefix, scope)
     const warned = new Set<string>()
 
@@ -206,7 +208,9 @@ const addJobs = async (
   site: string | undefined
 ): Promise<unknown> => {
   const isEnqueued = jobs.map(({ stored }, index) => isChosen[index]! && stored !== undefined)
-  const exit = await Runtime.runPromiseExit(caller)(Effect.forEach(jobs.filter((_, index) => isEnqueued[index]), enqueueJob))
+  const exit = await Runtime.runPromiseExit(caller)(
+    Effect.forEach(jobs.filter((_, index) => isEnqueued[index]), enqueueJob)
+  )
   if (Exit.isFailure(exit)) {
     throw withSite(Cause.squash(exit.cause), site)
   }
