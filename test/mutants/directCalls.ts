@@ -8,17 +8,24 @@ const graphile = "test/executors/GraphileWorker.intercept.test.ts"
 export const directCalls: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/engine/direct/intercept.ts", [
     {
-      breaks: "direct calls: a late call of a scope that was discarded goes to the engine",
-      symbol: "isOutside",
-      replace: "current.scope.state === \"flushed\"",
-      by: "current.scope.state !== \"open\"",
+      breaks: "direct calls: a call that comes too late for its scope is refused",
+      symbol: "placeOfCaller",
+      replace: "!isOpen",
+      by: "false",
       tests: [bullMq]
     },
     {
-      breaks: "direct calls: a call of a scope that has flushed is refused",
-      symbol: "isOutside",
-      replace: "current.scope.state === \"flushed\"",
-      by: "false",
+      breaks: "direct calls: a policy can add jobs",
+      symbol: "placeOfCaller",
+      replace: "current?.isPolicy !== true",
+      by: "true",
+      tests: [bullMq]
+    },
+    {
+      breaks: "direct calls: two objects can have one prefix",
+      symbol: "claimPrefix",
+      replace: "prefixes.has(prefix)",
+      by: "prefixes.has(`${prefix} `)",
       tests: [bullMq]
     },
     {
@@ -45,7 +52,7 @@ export const directCalls: ReadonlyArray<Mutant> = [
     {
       breaks: "direct calls: each call is logged",
       symbol: "intercept",
-      replace: "warned.add(place)",
+      replace: "warned.add(key)",
       by: "",
       tests: [bullMq]
     },

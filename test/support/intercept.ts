@@ -2,7 +2,7 @@
  * What holds for the interception of each engine.
  */
 import { expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Either, Exit, Layer, Runtime, type Scope } from "effect"
+import { Cause, Deferred, Effect, Either, Exit, Layer, type Scope } from "effect"
 import { Airlock, AirlockLive, Executor, Policy } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
@@ -211,33 +211,47 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect(yield* jobs(target)).toEqual([])
     }))
 
+  /** The calls of code that a scope has not awaited, after the scope has settled. */
+  const lateCalls = (target: Target) =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const late: Array<Promise<unknown>> = []
+      const floating = (order: number) =>
+        Effect.promise(async () => {
+          late.push(Effect.runPromise(Deferred.await(gate)).then(() => add(target, "receipt", { order })))
+          await turn()
+        })
+      yield* floating(1).pipe(Airlock.scoped({ name: "first" }))
+      yield* floating(2).pipe(
+        Effect.zipRight(Effect.fail("no stock")),
+        Airlock.scoped({ name: "second" }),
+        Effect.ignore
+      )
+      yield* Deferred.succeed(gate, undefined)
+      return yield* Effect.promise(() => Promise.allSettled(late))
+    })
+
   scenario(
-    "a call after the scope has flushed is outside, and one after a discard is refused",
+    "a call that comes too late for its scope is outside, with a warning of its own",
     (target) =>
       Effect.gen(function*() {
         yield* intercept(target)
-        const gate = yield* Deferred.make<void>()
-        const late: Array<Promise<unknown>> = []
-        const floating = (order: number) =>
-          Effect.flatMap(Effect.runtime(), (runtime) =>
-            Effect.promise(async () => {
-              late.push(
-                Runtime.runPromise(runtime)(Effect.void).then(async () => {
-                  await Effect.runPromise(Deferred.await(gate))
-                  return add(target, "receipt", { order })
-                })
-              )
-              await turn()
-            }))
-        yield* floating(1).pipe(Airlock.scoped)
-        yield* floating(2).pipe(Effect.zipRight(Effect.fail("no stock")), Airlock.scoped, Effect.ignore)
-        yield* Deferred.succeed(gate, undefined)
-        const [flushed, discarded] = yield* Effect.promise(() => Promise.allSettled(late))
-        expect(flushed?.status).toBe("fulfilled")
-        expect(discarded).toMatchObject({ status: "rejected", reason: { _tag: "ScopeClosedError" } })
-        expect(yield* jobs(target)).toEqual([{ name: "receipt", data: { order: 1 } }])
+        expect((yield* lateCalls(target)).map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"])
+        const orders = (yield* jobs(target)).map(({ data }) => (data as { readonly order: number }).order)
+        expect(orders.sort()).toEqual([1, 2])
+        expect((yield* warnings)[1]).toMatch(/^"receipt" was added when its scope "first" had settled, so it went to /)
       })
   )
+
+  scenario("a call that comes too late for its scope is refused if so configured", (target) =>
+    Effect.gen(function*() {
+      yield* intercept(target, { outside: "fail" })
+      expect(yield* lateCalls(target)).toMatchObject([
+        { status: "rejected", reason: { _tag: "ScopeClosedError", scope: "first" } },
+        { status: "rejected", reason: { _tag: "ScopeClosedError", scope: "second" } }
+      ])
+      expect(yield* jobs(target)).toEqual([])
+    }))
 
   scenario("stores the data as they were at the call", (target) =>
     Effect.gen(function*() {
@@ -348,24 +362,52 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
       expect(yield* jobs(target)).toEqual([])
     }))
 
+  scenario("it is an error to give two objects one prefix", (target) =>
+    Effect.gen(function*() {
+      const prefix = "shared"
+      yield* Effect.scoped(intercept(target, { prefix }))
+      yield* intercept(target, { prefix })
+      const second = yield* open
+      const exit = yield* Effect.exit(intercept(second, { prefix }))
+      expect(Exit.isFailure(exit) && Cause.pretty(exit.cause)).toContain("with the prefix \"shared\"")
+      yield* intercept(second, { prefix: "own" })
+    }))
+
+  scenario("a policy cannot add jobs", (target) =>
+    Effect.gen(function*() {
+      yield* intercept(target)
+      const refused: Array<unknown> = []
+      const policy = Policy.make({
+        name: "adds",
+        allows: () =>
+          Effect.promise(() => add(target, "invoice", {}).catch((error: unknown) => refused.push(error))).pipe(
+            Effect.as(true)
+          )
+      })
+      yield* Effect.promise(() => add(target, "receipt", {})).pipe(Airlock.scoped({ policy }))
+      expect(refused).toMatchObject([{ _tag: "PolicyEnqueueError" }])
+      expect((yield* jobs(target)).map(({ name }) => name)).toEqual(["receipt"])
+    }))
+
   scenario("to uninstall restores the original methods, also the second time", (target) =>
     Effect.gen(function*() {
-      const original = Object.getOwnPropertyDescriptor(target, method)
-      const inherited = Reflect.get(target, method)
-      const { uninstall } = yield* intercept(target)
-      expect(Reflect.get(target, method)).not.toBe(inherited)
-      yield* uninstall
-      expect(Object.getOwnPropertyDescriptor(target, method)).toEqual(original)
-      expect(Reflect.get(target, method)).toBe(inherited)
-      yield* Effect.scoped(intercept(target))
-      yield* uninstall
-      expect(Reflect.get(target, method)).toBe(inherited)
-      const second = yield* intercept(target)
+      const descriptor = Object.getOwnPropertyDescriptor(target, method)
+      const original = Reflect.get(target, method)
+      const first = yield* Effect.scoped(Effect.gen(function*() {
+        const interception = yield* intercept(target)
+        expect(Reflect.get(target, method)).not.toBe(original)
+        yield* interception.uninstall
+        expect(Object.getOwnPropertyDescriptor(target, method)).toEqual(descriptor)
+        yield* interception.uninstall
+        expect(Reflect.get(target, method)).toBe(original)
+        return interception
+      }))
+      expect(Reflect.get(target, method)).toBe(original)
+      yield* intercept(target)
       // The first interception has ended.
-      yield* uninstall
+      yield* first.uninstall
       yield* Effect.promise(() => checkout(target, 1)).pipe(Airlock.scoped({ policy: Policy.dropAll }))
       expect(yield* jobs(target)).toEqual([])
-      yield* second.uninstall
     }))
 
   scenario("to uninstall keeps what other code has put in the place of a method", (target) =>

@@ -33,8 +33,8 @@ export interface InterceptOptions {
    */
   readonly names?: ReadonlyArray<string>
   /**
-   * What becomes of a call outside of a scope. `pass`: it goes to the engine at once. `fail`: its Promise is rejected with a
-   * `NoScopeError`, or with a `ScopeClosedError` if its scope has settled. Default: `pass`.
+   * What becomes of a call outside of a scope, and of one that comes when its scope has settled. `pass`: it goes to the engine at
+   * once. `fail`: its Promise is rejected with a `NoScopeError`, or with a `ScopeClosedError`. Default: `pass`.
    */
   readonly outside?: "pass" | "fail"
   /**
@@ -117,6 +117,12 @@ export const intercept = (
   Effect.gen(function*() {
     const airlock = yield* Airlock
     const scope = yield* Effect.scope
+    if (installed.has(target)) {
+      return yield* Effect.dieMessage(
+        `This ${engine.name} object is intercepted already, and its calls would become intents twice. Intercept it once, at the start.`
+      )
+    }
+    yield* claimPrefix(airlock, prefix)
     const runtime = yield* Effect.runtime()
     const originals = Object.fromEntries(
       Object.keys(engine.methods).map((method) => [
@@ -127,11 +133,10 @@ export const intercept = (
     const tasks = makeTasks(engine, originals, prefix, scope)
     const warned = new Set<string>()
 
-    const warn = (method: string, job: string, site: string | undefined) => {
-      const place = `${job}\n${site}`
-      if (!warned.has(place)) {
-        warned.add(place)
-        Runtime.runFork(runtime)(warning(engine, method, job, tasks.nameOf(job), outside, site))
+    const warnOnce = (key: string, warning: Effect.Effect<void>) => {
+      if (!warned.has(key)) {
+        warned.add(key)
+        Runtime.runFork(runtime)(warning)
       }
     }
 
@@ -145,9 +150,15 @@ export const intercept = (
         }
         const site = callSite(replacement)
         const chosen = call.jobs.filter((_, index) => isChosen[index])
-        chosen.forEach(({ name }) => warn(method, name, site))
+        chosen.forEach(({ name }) =>
+          warnOnce(`${name} ${site}`, deprecated(engine, method, name, tasks.nameOf(name), outside, site))
+        )
         const caller = callersRuntime()
-        if (outside === "pass" && (caller === undefined || Runtime.runSync(caller)(isOutside))) {
+        const place = caller === undefined ? outsideScopes : Runtime.runSync(caller)(placeOfCaller)
+        if (outside === "pass" && place.isOutside) {
+          if (place.settled !== undefined) {
+            warnOnce(`late ${site}`, lateCall(engine, chosen[0]!.name, place.settled, site))
+          }
           return original(...args)
         }
         if (caller === undefined) {
@@ -168,35 +179,63 @@ export const intercept = (
     yield* noteTurns
     yield* Effect.forEach(names ?? [], (name) => tasks.get(airlock, name), { discard: true })
     const restore = yield* Effect.acquireRelease(
-      Effect.suspend(() => {
-        if (installed.has(target)) {
-          return Effect.dieMessage(
-            `This ${engine.name} object is intercepted already: its calls would become intents twice. Intercept it once, at the start`
-          )
-        }
+      Effect.sync(() => {
         installed.set(target, originals)
         const replaced = Object.entries(engine.methods).map(([method, read]) =>
           replace(target, method, replacementOf(method, read))
         )
-        return Effect.succeed(Effect.sync(() => {
+        return Effect.sync(() => {
           if (installed.get(target) === originals) {
             installed.delete(target)
             replaced.forEach((restore) => restore())
           }
-        }))
+        })
       }),
       (restore) => restore
     )
     return { uninstall: restore }
   })
 
-/**
- * Whether the caller has no scope that could take an intent. A scope that has flushed is one that the caller has left behind; one
- * that was discarded refuses its late intents itself.
- */
-const isOutside: Effect.Effect<boolean> = Effect.withFiberRuntime((fiber) => {
+/** The prefixes of the tasks of each Airlock. */
+const claimed = globalValue(
+  Symbol.for("effect-airlock/interceptedPrefixes"),
+  () => new WeakMap<AirlockService, Set<string>>()
+)
+
+/** Two objects with one prefix would have two handlers for the tasks of both. */
+const claimPrefix = (airlock: AirlockService, prefix: string): Effect.Effect<unknown, never, EffectScope.Scope> =>
+  Effect.acquireRelease(
+    Effect.suspend(() => {
+      const prefixes = claimed.get(airlock) ?? new Set<string>()
+      claimed.set(airlock, prefixes)
+      if (prefixes.has(prefix)) {
+        return Effect.dieMessage(
+          `Another object is intercepted with the prefix "${prefix}". Give one of them another \`prefix\`.`
+        )
+      }
+      return Effect.succeed(prefixes.add(prefix))
+    }),
+    (prefixes) => Effect.sync(() => prefixes.delete(prefix))
+  )
+
+/** Where a call stands. */
+interface Place {
+  readonly isOutside: boolean
+  /** The name of the scope that has settled, or settles, if the call comes too late for it. */
+  readonly settled: string | undefined
+}
+
+const outsideScopes: Place = { isOutside: true, settled: undefined }
+
+const placeOfCaller: Effect.Effect<Place> = Effect.withFiberRuntime((fiber) => {
   const current = currentOf(fiber)
-  return Effect.succeed(current?.scope === undefined ? current?.isPolicy !== true : current.scope.state === "flushed")
+  const scope = current?.scope
+  if (scope === undefined) {
+    // A policy may not enqueue, so its call is not to pass.
+    return Effect.succeed({ isOutside: current?.isPolicy !== true, settled: undefined })
+  }
+  const isOpen = scope.state === "open"
+  return Effect.succeed({ isOutside: !isOpen, settled: isOpen ? undefined : scope.name })
 })
 
 /** Enqueues the chosen jobs of a call, and adds the others directly. */
@@ -280,7 +319,7 @@ const replace = (target: object, name: string, replacement: Method): () => void 
   }
 }
 
-const warning = (
+const deprecated = (
   { direct, name }: DirectEngine,
   method: string,
   job: string,
@@ -295,6 +334,12 @@ const warning = (
       }. ` +
       `Call Airlock.enqueue instead, or ${direct} if it has to go directly. This is logged once for each place.`
   ).pipe(Effect.annotateLogs({ "airlock.task": task, ...(site !== undefined && { "airlock.site": site }) }))
+
+const lateCall = ({ name }: DirectEngine, job: string, scope: string, site: string | undefined): Effect.Effect<void> =>
+  Effect.logWarning(
+    `"${job}" was added when its scope "${scope}" had settled, so it went to ${name} at once, whatever became of the scope. ` +
+      "Let the code of the scope await the code that adds it. This is logged once for each place."
+  ).pipe(Effect.annotateLogs(site === undefined ? {} : { "airlock.site": site }))
 
 const siteOf = (site: string | undefined) => site === undefined ? {} : { site }
 
