@@ -11,7 +11,7 @@ import { describeOnRedisProxy } from "../support/redisProxy.js"
 import { until } from "../support/until.js"
 import { recordWarnings } from "../support/warnings.js"
 
-describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
+describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy }) => {
   const queue = Effect.acquireRelease(
     Effect.promise(async () => {
       const queue = new Queue("mail", { connection, prefix })
@@ -228,6 +228,50 @@ describeOnRedisProxy("BullMQ", ({ connection, prefix }) => {
       yield* until(Effect.promise(() => second.isCompleted()))
       expect((yield* Effect.promise(() => queue.getJob(second.id!)))?.returnvalue).toEqual({ sent: 2 })
     }))
+
+  live("a wrapped processor gets the signal of BullMQ if it has a parameter for it", (queue) =>
+    Effect.gen(function*() {
+      const signals: Array<unknown> = []
+      const wrapped = yield* BullMq.wrapProcessor(async (_job: Job, _token?: string, signal?: AbortSignal) => {
+        signals.push(signal)
+      })
+      // Parameters with a question mark count.
+      expect(wrapped.length).toBe(3)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => new Worker("mail", wrapped, { connection, prefix })),
+        (worker) => Effect.promise(() => worker.close())
+      )
+      yield* Effect.promise(() => queue.add("receipt", {}))
+      yield* until(Effect.sync(() => signals.length === 1))
+      expect(signals[0]).toBeInstanceOf(AbortSignal)
+    }))
+
+  it.scopedLive("if Redis is away when the scope flushes, the FlushError names the jobs, and none comes later", () =>
+    Effect.gen(function*() {
+      const away = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const options = { ...throughProxy(), enableOfflineQueue: false, maxRetriesPerRequest: 0 }
+          const queue = new Queue("mail", { connection: options, prefix })
+          queue.on("error", () => undefined)
+          await queue.waitUntilReady()
+          return queue
+        }),
+        (queue) => Effect.promise(() => queue.close())
+      )
+      yield* BullMq.intercept(away)
+      const { failures } = yield* Effect.promise(() => away.add("receipt", { order: 1 })).pipe(
+        Effect.zipRight(Effect.sync(cut)),
+        Airlock.scoped,
+        Effect.flip
+      )
+      expect(failures.map(({ task }) => task)).toEqual(["mail/receipt"])
+      restore()
+      const back = yield* Effect.acquireRelease(
+        Effect.sync(() => new Queue("mail", { connection, prefix })),
+        (queue) => Effect.promise(() => queue.close())
+      )
+      expect(yield* jobs(back)).toEqual([])
+    }).pipe(Effect.provide(Layer.merge(AirlockLive, recordWarnings))))
 
   live("a queue with types is intercepted as it is", () =>
     Effect.gen(function*() {

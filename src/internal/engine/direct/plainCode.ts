@@ -107,13 +107,17 @@ export const wrapInScope = <Args extends ReadonlyArray<unknown>, A>(
   call: (...args: Args) => A | PromiseLike<A>,
   scoped: (self: Effect.Effect<A, unknown>) => Effect.Effect<A, unknown, Airlock>
 ): Effect.Effect<(...args: Args) => Promise<A>, never, Airlock> =>
-  Effect.map(Effect.runtime<Airlock>(), (runtime) => async (...args: Args) => {
-    const called = Effect.tryPromise({ try: async () => call(...args), catch: (error) => error })
-    // The scope in which the function was wrapped is not that of its calls.
-    const inScope = locally(scoped(called), undefined)
-    const exit = await Runtime.runPromiseExit(runtime)(Effect.scoped(Effect.zipRight(noteTurns, inScope)))
-    if (Exit.isSuccess(exit)) {
-      return exit.value
+  Effect.map(Effect.runtime<Airlock>(), (runtime) => {
+    const wrapped = async (...args: Args): Promise<A> => {
+      const called = Effect.tryPromise({ try: async () => call(...args), catch: (error) => error })
+      // The scope in which the function was wrapped is not that of its calls.
+      const inScope = locally(scoped(called), undefined)
+      const exit = await Runtime.runPromiseExit(runtime)(Effect.scoped(Effect.zipRight(noteTurns, inScope)))
+      if (Exit.isSuccess(exit)) {
+        return exit.value
+      }
+      throw Cause.squash(exit.cause)
     }
-    throw Cause.squash(exit.cause)
+    // BullMQ gives a signal only to a function that has a parameter for it.
+    return Object.defineProperty(wrapped, "length", { value: call.length })
   })
