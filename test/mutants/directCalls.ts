@@ -121,6 +121,13 @@ export const directCalls: ReadonlyArray<Mutant> = [
       replace: "locally(scoped(called), undefined)",
       by: "scoped(called)",
       tests: [bullMq]
+    },
+    {
+      breaks: "plain code: a wrapped processor gets no signal from BullMQ",
+      symbol: "wrapInScope",
+      replace: "call.length",
+      by: "0",
+      tests: [bullMq]
     }
   ]),
   ...inFile("src/internal/engine/direct/json.ts", [

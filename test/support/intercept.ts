@@ -2,7 +2,7 @@
  * What holds for the interception of each engine.
  */
 import { expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Either, Exit, Layer, type Scope } from "effect"
+import { Cause, Deferred, Effect, Either, Exit, Layer, Runtime, type Scope } from "effect"
 import { Airlock, AirlockLive, Executor, Policy } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
@@ -186,6 +186,27 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
         expect(logged[0]).toContain(`"receipt" is added by a direct call of ${method} at `)
         expect(logged[0]).toMatch(/intercept\.test\.ts:\d+:\d+/)
         expect(logged[0]).toContain(`In a scope it is an intent of the task "${prefix}/receipt"`)
+      })
+  )
+
+  scenario(
+    "finds its own scope after it has started an Effect that has another one",
+    (target) =>
+      Effect.gen(function*() {
+        yield* intercept(target)
+        const runtime = yield* Effect.runtime<Airlock.Airlock>()
+        const added = yield* Deferred.make<void>()
+        yield* Effect.promise(async () => {
+          await turn()
+          const other = Runtime.runPromiseExit(runtime)(
+            Effect.zipRight(Deferred.await(added), Effect.fail("no stock")).pipe(Airlock.scoped({ independent: true }))
+          )
+          await turn()
+          await add(target, "receipt", { order: 1 })
+          await Effect.runPromise(Deferred.succeed(added, undefined))
+          await other
+        }).pipe(Airlock.scoped)
+        expect(yield* jobs(target)).toEqual([{ name: "receipt", data: { order: 1 } }])
       })
   )
 
