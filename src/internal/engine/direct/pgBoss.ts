@@ -18,11 +18,12 @@ export const pgBossEngine: DirectEngine = {
   prefix: "pg-boss",
   methods: {
     send: ({ send }, args) => {
-      const [first, ofName, optionsOfName] = args
-      const { data, name, options } = typeof first === "string"
-        ? { name: first, data: ofName, options: optionsOfName }
-        : { name: undefined, ...first }
-      return sent(() => send!(...args), name, data, options)
+      const [first, data, options] = args
+      return typeof first === "string"
+        ? sent(() => send!(...args), first, data, options)
+        : args.length === 1
+        ? sent(() => send!(first), first?.name, first?.data, first?.options)
+        : undefined
     },
     sendAfter: ({ sendAfter }, args) => {
       const [name, data, options, startAfter] = args
