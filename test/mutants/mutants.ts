@@ -1,6 +1,7 @@
 import { amqp } from "./amqp.js"
 import { command } from "./command.js"
 import { config } from "./config.js"
+import { directCalls } from "./directCalls.js"
 import { engine } from "./engine.js"
 import { executor } from "./executor.js"
 import { handler } from "./handler.js"
@@ -32,6 +33,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...config,
   ...command,
   ...engine,
+  ...directCalls,
   ...amqp,
   ...persistedQueue,
   ...workflow
