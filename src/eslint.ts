@@ -25,7 +25,7 @@ export type RuleName = "no-direct-dispatch" | "no-enqueue-in-policy" | "no-enque
 export interface AirlockRule {
   readonly meta: {
     readonly type: "problem"
-    readonly docs: { readonly description: string; readonly url: string; readonly recommended: true }
+    readonly docs: { readonly description: string, readonly url: string, readonly recommended: true }
     readonly messages: Record<string, string>
     readonly schema: Array<Record<string, unknown>>
     readonly defaultOptions: Array<unknown>
@@ -42,7 +42,7 @@ export interface AirlockRule {
  * @category models
  */
 export interface AirlockPlugin {
-  readonly meta: { readonly name: string; readonly version: string; readonly namespace: string }
+  readonly meta: { readonly name: string, readonly version: string, readonly namespace: string }
   readonly rules: Record<RuleName, AirlockRule>
   readonly configs: {
     /** All rules as errors, with their default options. */

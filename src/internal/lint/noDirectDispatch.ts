@@ -5,7 +5,7 @@
  */
 import { matches } from "./glob.js"
 import type { Names } from "./names.js"
-import { type CallExpression, isCall, methodOf, type Node, unwrap } from "./node.js"
+import { type CallExpression, isCall, keyName, methodOf, type Node, unwrap } from "./node.js"
 import { Origins } from "./origin.js"
 import { listOfText, rule, type RuleContext } from "./rule.js"
 import { analysisOf } from "./sites.js"
@@ -30,11 +30,17 @@ interface Options {
   readonly allowFiles: ReadonlyArray<string>
 }
 
-const queues: ReadonlyArray<Dispatcher> = [
+interface JobQueue extends Dispatcher {
+  /** The option with which a method inserts its job in the caller's own transaction. */
+  readonly inTransaction?: string
+}
+
+const queues: ReadonlyArray<JobQueue> = [
   { module: "bullmq", methods: ["add", "addBulk"] },
   {
     module: "pg-boss",
-    methods: ["send", "sendAfter", "sendOnce", "sendSingleton", "sendThrottled", "sendDebounced", "insert", "publish"]
+    methods: ["send", "sendAfter", "sendOnce", "sendSingleton", "sendThrottled", "sendDebounced", "insert", "publish"],
+    inTransaction: "db"
   },
   { module: "graphile-worker", methods: ["addJob", "addJobs"], functions: ["quickAddJob", "addJobAdhoc"] },
   { module: "amqplib", methods: ["publish", "sendToQueue"] },
@@ -86,18 +92,22 @@ export const noDirectDispatch = rule<Options>({
 
 const check = (
   context: RuleContext,
-  dispatchers: ReadonlyArray<Dispatcher>,
+  dispatchers: ReadonlyArray<JobQueue>,
   calls: ReadonlyArray<CallExpression>
 ): void => {
   const { names, types } = analysisOf(context.sourceCode)
   const origins = new Origins(names)
-  const places = handlersIn(names, calls)
+  const places = placesIn(names, types, calls)
   for (const call of calls) {
     const { callee } = call
     const handler = places.handlers.get(names.variableOf(callee)?.defs[0]?.name ?? callee)
     if (handler !== undefined) {
       if (!isInside(call, places.allowed)) {
-        context.report({ node: call, messageId: "handler", data: { name: context.sourceCode.getText(callee), task: handler } })
+        context.report({
+          node: call,
+          messageId: "handler",
+          data: { name: context.sourceCode.getText(callee), task: handler }
+        })
       }
       continue
     }
@@ -113,15 +123,16 @@ const dispatchedTo = (
   names: Names,
   types: Types | undefined,
   origins: Origins,
-  dispatchers: ReadonlyArray<Dispatcher>,
+  dispatchers: ReadonlyArray<JobQueue>,
   call: CallExpression
 ): string | undefined => {
   const callee = unwrap(call.callee)
   const imported = names.importOf(callee)
   const exported = imported?.path.length === 1 ? imported : undefined
-  const byFunction = exported && dispatchers.find(({ functions, module }) =>
-    functions?.includes(exported.path[0]!) === true && matches(module, exported.module)
-  )
+  const byFunction = exported &&
+    dispatchers.find(({ functions, module }) =>
+      functions?.includes(exported.path[0]!) === true && matches(module, exported.module)
+    )
   if (byFunction !== undefined) {
     return exported?.module
   }
@@ -132,16 +143,21 @@ const dispatchedTo = (
   }
   const files = types?.declaredIn(callee.property)
   const origin = origins.of(callee.object)
-  return byMethod.find(({ module }) =>
-    // The type knows better than the imports, but only the packages that declare a type.
-    files !== undefined && !isLocal(module)
-      ? files.some((file) => isInPackage(file, module))
-      : origin !== undefined && matches(module, origin)
-  )?.module
+  const found = byMethod.find((dispatcher) => {
+    const { inTransaction, module } = dispatcher
+    if (inTransaction !== undefined && call.arguments.some((argument) => hasKey(argument, inTransaction))) {
+      return false
+    }
+    // Of the packages that the rule knows, the type tells more than the imports.
+    return files?.some((file) => isInPackage(file, module)) === true ||
+      (files === undefined || !queues.includes(dispatcher)) && origin !== undefined && matches(module, origin)
+  })
+  return found && origin !== undefined && matches(found.module, origin) ? origin : found?.module
 }
 
-/** Whether a pattern is one of modules of the project itself, whose files have other names than their imports. */
-const isLocal = (module: string): boolean => /^[.*~#]/.test(module)
+const hasKey = (node: Node, key: string): boolean =>
+  node.type === "ObjectExpression" &&
+  node.properties.some((property) => property.type === "Property" && keyName(property.key, property.computed) === key)
 
 /** Whether a file is one of a package, or of its types. */
 const isInPackage = (file: string, module: string): boolean => {
@@ -151,10 +167,11 @@ const isInPackage = (file: string, module: string): boolean => {
 }
 
 /** The handlers of tasks in a file, by the names that define them, and the code that may dispatch. */
-const handlersIn = (
+const placesIn = (
   names: Names,
+  types: Types | undefined,
   calls: ReadonlyArray<CallExpression>
-): { readonly handlers: ReadonlyMap<Node, string>; readonly allowed: ReadonlySet<Node> } => {
+): { readonly handlers: ReadonlyMap<Node, string>, readonly allowed: ReadonlySet<Node> } => {
   const handlers = new Map<Node, string>()
   const allowed = new Set<Node>()
   for (const call of calls) {
@@ -166,7 +183,7 @@ const handlersIn = (
       allowed.add(call)
       if (definition !== undefined) {
         allowed.add(definition.node)
-        if (isTask(names, callee.object)) {
+        if (isTask(names, callee.object) || types?.isTask(callee.object) === true) {
           handlers.set(definition.name, taskName(callee.object))
         }
       }
@@ -181,7 +198,9 @@ const handlersIn = (
 /** Whether an expression is a constant of this file that `Task.make` has made. */
 const isTask = (names: Names, expression: Node): boolean => {
   const definition = names.variableOf(expression)?.defs[0]?.node
-  const made = definition?.type === "VariableDeclarator" && definition.init !== null ? unwrap(definition.init) : undefined
+  const made = definition?.type === "VariableDeclarator" && definition.init !== null
+    ? unwrap(definition.init)
+    : undefined
   return made !== undefined && isCall(made) && names.ofAirlock(made.callee) === "Task.make"
 }
 

@@ -81,12 +81,15 @@ const optionsOf = (names: Names, call: CallExpression): ReadonlyArray<readonly [
 
 const entriesOf = (names: Names, expression: Node): ReadonlyArray<readonly [string, Node]> => {
   const node = definitionOf(names, expression)
-  return node.type !== "ObjectExpression" ? [] : node.properties.flatMap((property) => {
+  const entries: Array<readonly [string, Node]> = []
+  for (const property of node.type === "ObjectExpression" ? node.properties : []) {
     const key = property.type === "Property" ? keyName(property.key, property.computed) : undefined
-    if (property.type !== "Property" || key === undefined || property.value === null) {
-      return []
+    if (property.type === "Property" && property.value !== null && key !== undefined) {
+      entries.push([key, property.value])
+      if (property.value.type === "ObjectExpression") {
+        entries.push(...entriesOf(names, property.value))
+      }
     }
-    const { value } = property
-    return [[key, value] as const, ...(value.type === "ObjectExpression" ? entriesOf(names, value) : [])]
-  })
+  }
+  return entries
 }

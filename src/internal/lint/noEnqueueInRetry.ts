@@ -11,7 +11,8 @@ import { analysisOf } from "./sites.js"
 import type { Types } from "./types.js"
 
 const retries = ["retry", "retryOrElse", "eventually"]
-const repetitions = ["repeat", "repeatN", "repeatOrElse", "schedule", "scheduleFrom", "scheduleForked", "forever"]
+/** `repeatN` is not among the defaults: a program that counts its repetitions wants all of them in its scope. */
+const all = [...retries, "repeat", "repeatN", "repeatOrElse", "schedule", "scheduleFrom", "scheduleForked", "forever"]
 
 /** @internal */
 export const noEnqueueInRetry = rule<{ readonly operators: ReadonlyArray<string> }>({
@@ -25,9 +26,9 @@ export const noEnqueueInRetry = rule<{ readonly operators: ReadonlyArray<string>
     addScope: "Put a scope around each run."
   },
   options: {
-    operators: { type: "array", items: { enum: [...retries, ...repetitions] }, uniqueItems: true }
+    operators: { type: "array", items: { enum: all }, uniqueItems: true }
   },
-  defaults: { operators: [...retries, ...repetitions] },
+  defaults: { operators: all.filter((operator) => operator !== "repeatN") },
   hasSuggestions: true,
   create: (context, { operators }) => {
     const calls: Array<Node> = []
@@ -75,7 +76,7 @@ const check = (context: RuleContext, operators: ReadonlySet<string>, calls: Read
 const againIn = (
   { applied }: Path,
   operators: ReadonlySet<string>
-): { readonly name: string; readonly node: Node } | undefined => {
+): { readonly name: string, readonly node: Node } | undefined => {
   const found = applied.find(({ operator }) => operator.kind !== "effect" || operators.has(operator.name))
   return found?.operator.kind === "effect" ? { name: found.operator.name, node: found.node } : undefined
 }

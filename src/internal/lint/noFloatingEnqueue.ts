@@ -15,7 +15,7 @@ import {
   returnedBy,
   unwrap
 } from "./node.js"
-import { callbackMethods, operatorOf } from "./operators.js"
+import { callbackMethods, effectNameOf, operatorOf } from "./operators.js"
 import { isGeneratorOfEffect } from "./path.js"
 import { rule, type RuleContext, type Suggestion } from "./rule.js"
 import { analysisOf } from "./sites.js"
@@ -30,14 +30,14 @@ export const noFloatingEnqueue = rule({
     awaited:
       "`await` does not run an Effect, so nothing is enqueued. Write `yield*` in `Effect.gen`, or run the whole program with `Effect.runPromise`.",
     callback:
-      "Nothing runs the Effect that this callback returns, so nothing is enqueued. Use `Effect.forEach`, and yield or return its result.",
+      "Nothing runs the Effect that this callback returns, so nothing is enqueued. For a list use `Effect.forEach`, and yield or return its result. In Promise code, run the whole program with `Effect.runPromise`.",
     nested:
       "`Effect.{{by}}` keeps this Effect as a value and does not run it, so nothing is enqueued. Use `Effect.flatMap`, `Effect.tap` or `Effect.suspend`.",
-    returned:
-      "The generator returns this Effect and does not run it, so nothing is enqueued. Write `return yield*`.",
+    returned: "The generator returns this Effect and does not run it, so nothing is enqueued. Write `return yield*`.",
     addYield: "Write `yield*` before it.",
     addReturn: "Return it.",
-    useForEach: "Use `Effect.forEach`."
+    useForEach: "Use `Effect.forEach`.",
+    useOther: "Use `Effect.{{other}}`."
   },
   options: {},
   defaults: {},
@@ -55,12 +55,17 @@ export const noFloatingEnqueue = rule({
 
 const check = (context: RuleContext, statements: ReadonlyArray<Node>): void => {
   const { names, sites, types } = analysisOf(context.sourceCode)
-  const reported = new Set<Node>()
-  const report = (at: Node, messageId: string, data: Record<string, string> = {}): void => {
+  const reported = new Set<Node | undefined>()
+  const report = (
+    at: Node,
+    messageId: string,
+    suggest: Array<Suggestion> = suggestionsFor(names, context, at, messageId),
+    data: Record<string, string> = {}
+  ): void => {
     // Two enqueues can be dropped with one expression.
     if (!reported.has(at)) {
-      reported.add(at)
-      context.report({ node: at, messageId, data, suggest: suggestionsFor(names, context, at, messageId) })
+      reported.add(at).add(statementAround(at))
+      context.report({ node: at, messageId, data, suggest })
     }
   }
   for (const { path: { end } } of sites) {
@@ -69,7 +74,7 @@ const check = (context: RuleContext, statements: ReadonlyArray<Node>): void => {
         report(end.at, messageFor(end.at))
         break
       case "nested":
-        report(end.at, "nested", { by: end.by })
+        report(end.at, "nested", otherFor(names, end.by), { by: effectNameOf(names, end.by.callee) ?? "" })
         break
       case "returned":
         report(end.at, "returned")
@@ -78,7 +83,7 @@ const check = (context: RuleContext, statements: ReadonlyArray<Node>): void => {
   }
   if (types !== undefined) {
     for (const statement of statements) {
-      if (statement.type === "ExpressionStatement") {
+      if (statement.type === "ExpressionStatement" && !reported.has(statement)) {
         for (const value of droppedBy(statement.expression)) {
           if (isPossible(value) && types.needsScope(value)) {
             report(value, messageFor(value))
@@ -87,6 +92,14 @@ const check = (context: RuleContext, statements: ReadonlyArray<Node>): void => {
       }
     }
   }
+}
+
+const statementAround = (node: Node): Node | undefined => {
+  let around = node.parent
+  while (around !== null && around.type !== "ExpressionStatement") {
+    around = around.parent
+  }
+  return around ?? undefined
 }
 
 const messageFor = (at: Node): string =>
@@ -132,13 +145,15 @@ const suggestionsFor = (names: Names, context: RuleContext, at: Node, messageId:
   }
   if (messageId === "returned") {
     const needsParentheses = at.parent?.type !== "ReturnStatement"
-    return isAwait || needsParentheses ? [] : [{ messageId: "addYield", fix: (fixer) => fixer.insertTextBefore(at, "yield* ") }]
+    return isAwait || needsParentheses
+      ? []
+      : [{ messageId: "addYield", fix: (fixer) => fixer.insertTextBefore(at, "yield* ") }]
   }
   if (messageId === "callback") {
     return forEachFor(names, text, at)
   }
   const around = at.parent?.type === "UnaryExpression" || at.parent?.type === "AwaitExpression" ? at.parent : at
-  if (messageId === "nested" || around.parent?.type !== "ExpressionStatement") {
+  if (around.parent?.type !== "ExpressionStatement") {
     return []
   }
   if (isGeneratorOfEffect(names, fn)) {
@@ -158,7 +173,9 @@ const canReturn = (names: Names, fn: FunctionNode, statement: Node): boolean =>
 const callbackOf = (at: Node): CallExpression | undefined => {
   const fn = functionAround(at)
   const call = fn?.parent ?? undefined
-  return fn !== undefined && returnedBy(fn) === at && call !== undefined && isCall(call) && call.callee !== fn ? call : undefined
+  return fn !== undefined && returnedBy(fn) === at && call !== undefined && isCall(call) && call.callee !== fn
+    ? call
+    : undefined
 }
 
 /** `yield* Effect.forEach(items, callback, { discard: true })` for `items.forEach(callback)`. */
@@ -176,4 +193,15 @@ const forEachFor = (names: Names, text: (node: Node) => string, at: Node): Array
   }
   const rewritten = `yield* ${effect}.forEach(${text(callee.object)}, ${text(call.arguments[0]!)}, { discard: true })`
   return [{ messageId: "useForEach", fix: (fixer) => fixer.replaceText(call, rewritten) }]
+}
+
+/** The functions that run the Effect that those of {@link nests} keep. */
+const others: Readonly<Record<string, string>> = { sync: "suspend", map: "flatMap", as: "zipRight" }
+
+/** Another function instead of the one that keeps an Effect as a value. */
+const otherFor = (names: Names, { callee }: CallExpression): Array<Suggestion> => {
+  const other = others[effectNameOf(names, callee) ?? ""]
+  return other === undefined || callee.type !== "MemberExpression"
+    ? []
+    : [{ messageId: "useOther", data: { other }, fix: (fixer) => fixer.replaceText(callee.property, other) }]
 }

@@ -80,37 +80,42 @@ export type Node =
   | FunctionNode
   | VariableDeclarator
   | Wrapper
-  | Base & { readonly type: "Literal"; readonly value: unknown }
+  | Base & { readonly type: "Literal", readonly value: unknown }
   | Base & { readonly type: "ThisExpression" | "Super" }
-  | Base & { readonly type: "AwaitExpression"; readonly argument: Node }
-  | Base & { readonly type: "YieldExpression"; readonly argument: Node | null; readonly delegate: boolean }
-  | Base & { readonly type: "UnaryExpression"; readonly operator: string; readonly argument: Node }
-  | Base & { readonly type: "SequenceExpression"; readonly expressions: ReadonlyArray<Node> }
-  | Base & { readonly type: "LogicalExpression"; readonly operator: string; readonly left: Node; readonly right: Node }
+  | Base & { readonly type: "AwaitExpression", readonly argument: Node }
+  | Base & { readonly type: "YieldExpression", readonly argument: Node | null, readonly delegate: boolean }
+  | Base & { readonly type: "UnaryExpression", readonly operator: string, readonly argument: Node }
+  | Base & { readonly type: "SequenceExpression", readonly expressions: ReadonlyArray<Node> }
+  | Base & { readonly type: "LogicalExpression", readonly operator: string, readonly left: Node, readonly right: Node }
   | Base & {
     readonly type: "ConditionalExpression"
     readonly test: Node
     readonly consequent: Node
     readonly alternate: Node
   }
-  | Base & { readonly type: "ArrayExpression"; readonly elements: ReadonlyArray<Node | null> }
-  | Base & { readonly type: "ObjectExpression" | "ObjectPattern"; readonly properties: ReadonlyArray<Node> }
-  | Base & { readonly type: "SpreadElement"; readonly argument: Node }
-  | Base & { readonly type: "BlockStatement" | "ClassBody" | "Program"; readonly body: ReadonlyArray<Node> }
-  | Base & { readonly type: "ReturnStatement"; readonly argument: Node | null }
-  | Base & { readonly type: "ExpressionStatement"; readonly expression: Node }
-  | Base & { readonly type: "VariableDeclaration"; readonly kind: string }
-  | Base & { readonly type: "AssignmentExpression"; readonly operator: string; readonly left: Node; readonly right: Node }
-  | Base & { readonly type: "AssignmentPattern"; readonly left: Node; readonly right: Node }
-  | Base & { readonly type: "ForStatement"; readonly init: Node | null; readonly update: Node | null }
-  | Base & { readonly type: "ImportDeclaration" | "ImportExpression"; readonly source: Node }
-  | Base & { readonly type: "ImportSpecifier"; readonly imported: Node }
+  | Base & { readonly type: "ArrayExpression", readonly elements: ReadonlyArray<Node | null> }
+  | Base & { readonly type: "ObjectExpression" | "ObjectPattern", readonly properties: ReadonlyArray<Node> }
+  | Base & { readonly type: "SpreadElement", readonly argument: Node }
+  | Base & { readonly type: "BlockStatement" | "ClassBody" | "Program", readonly body: ReadonlyArray<Node> }
+  | Base & { readonly type: "ReturnStatement", readonly argument: Node | null }
+  | Base & { readonly type: "ExpressionStatement", readonly expression: Node }
+  | Base & { readonly type: "VariableDeclaration", readonly kind: string }
+  | Base & {
+    readonly type: "AssignmentExpression"
+    readonly operator: string
+    readonly left: Node
+    readonly right: Node
+  }
+  | Base & { readonly type: "AssignmentPattern", readonly left: Node, readonly right: Node }
+  | Base & { readonly type: "ForStatement", readonly init: Node | null, readonly update: Node | null }
+  | Base & { readonly type: "ImportDeclaration" | "ImportExpression", readonly source: Node }
+  | Base & { readonly type: "ImportSpecifier", readonly imported: Node }
   | Base & { readonly type: "ImportNamespaceSpecifier" | "ImportDefaultSpecifier" }
-  | Base & { readonly type: "ClassDeclaration" | "ClassExpression"; readonly superClass: Node | null }
-  | Base & { readonly type: "TSTypeAnnotation"; readonly typeAnnotation: Node }
-  | Base & { readonly type: "TSTypeReference"; readonly typeName: Node }
-  | Base & { readonly type: "TSQualifiedName"; readonly left: Node; readonly right: Node }
-  | Base & { readonly type: "TSParameterProperty"; readonly parameter: Node }
+  | Base & { readonly type: "ClassDeclaration" | "ClassExpression", readonly superClass: Node | null }
+  | Base & { readonly type: "TSTypeAnnotation", readonly typeAnnotation: Node }
+  | Base & { readonly type: "TSTypeReference", readonly typeName: Node }
+  | Base & { readonly type: "TSQualifiedName", readonly left: Node, readonly right: Node }
+  | Base & { readonly type: "TSParameterProperty", readonly parameter: Node }
 
 /** @internal */
 export const isFunction = (node: Node): node is FunctionNode =>
@@ -120,7 +125,8 @@ export const isFunction = (node: Node): node is FunctionNode =>
 export const isCall = (node: Node): node is CallExpression => node.type === "CallExpression"
 
 /** Whether the value of a node is that of the expression inside it. @internal */
-export const isWrapper = (node: Node): node is Wrapper => "expression" in node && node.type !== "ExpressionStatement" && !isFunction(node)
+export const isWrapper = (node: Node): node is Wrapper =>
+  "expression" in node && node.type !== "ExpressionStatement" && !isFunction(node)
 
 /** The expression without what TypeScript and optional chains put around it. @internal */
 export const unwrap = (node: Node): Node => {

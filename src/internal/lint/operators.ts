@@ -3,13 +3,13 @@
  *
  * @internal
  */
-import { type CallExpression, isCall, keyName, type Node, unwrap } from "./node.js"
 import type { Names } from "./names.js"
+import { type CallExpression, isCall, keyName, type Node, unwrap } from "./node.js"
 
 /** What becomes of an Effect that an operator is applied to. @internal */
 export type Operator =
   /** It runs within the Effect that the operator returns. `name` is the operator's name in the module `Effect`. */
-  | { readonly kind: "effect"; readonly name: string }
+  | { readonly kind: "effect", readonly name: string }
   /** It runs in a scope of its own. */
   | { readonly kind: "scope" }
   /** It runs within the Effect that the operator returns, perhaps in a scope of its own. */
@@ -19,8 +19,11 @@ export type Operator =
 
 const unknown: Operator = { kind: "unknown" }
 
-/** The functions that open a scope around an Effect, by their names in effect-airlock. */
+/** The functions that run an Effect in a scope of its own, by their names in effect-airlock. */
 const scopes = new Set([
+  "Airlock.enqueueEffect",
+  "SqlTransaction.afterCommit",
+  "SqlTransaction.afterRollback",
   "Airlock.scoped",
   "Airlock.scopedStream",
   "Airlock.plan",
@@ -48,7 +51,7 @@ export const operatorOf = (names: Names, reference: Node): Operator => {
   }
   const [module, name, ...rest] = names.ofEffect(node)?.split(".") ?? []
   if (name !== undefined && rest.length === 0) {
-    return module === "Effect" && /^provide/.test(name)
+    return module === "Effect" && name.startsWith("provide")
       ? { kind: "provide" }
       // `runtime` gives the runtime and runs nothing. The runs of a Stream are Effects.
       : module === "Effect" && !/^(run(?!time)|unsafe)/.test(name)

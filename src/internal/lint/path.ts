@@ -33,13 +33,13 @@ import type { Types } from "./types.js"
 /** What becomes of a value. @internal */
 export type End =
   /** Nothing can ever run it. `at` is the expression that is dropped. */
-  | { readonly kind: "dropped"; readonly at: Node }
-  /** An Effect that ran has it as its value, and that value is dropped. `by` is the function that kept it. */
-  | { readonly kind: "nested"; readonly at: Node; readonly by: string }
+  | { readonly kind: "dropped", readonly at: Node }
+  /** An Effect that ran has it as its value, and that value is dropped. `by` is the call of the function that kept it. */
+  | { readonly kind: "nested", readonly at: Node, readonly by: CallExpression }
   /** A generator of Effect returns it: it is the value of an Effect. */
-  | { readonly kind: "returned"; readonly at: Node }
+  | { readonly kind: "returned", readonly at: Node }
   /** A constant or a function of this file has it, or returns it. */
-  | { readonly kind: "variable"; readonly variable: Variable; readonly isFunction: boolean }
+  | { readonly kind: "variable", readonly variable: Variable, readonly isFunction: boolean }
   /** Someone else has it. */
   | { readonly kind: "kept" }
 
@@ -66,8 +66,8 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
   let node = start
   /** Whether it is a function that returns the value. */
   let returnsIt = startsAsFunction
-  /** The function that kept the value as the value of an Effect. */
-  let nestedBy: string | undefined
+  /** The call that kept the value as the value of an Effect. */
+  let nestedBy: CallExpression | undefined
   /** What a callback returned whose caller may drop it. */
   let callback: Node | undefined
   /** The expression that the innermost function returns. */
@@ -119,10 +119,10 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
       const name = effectNameOf(names, callee) ?? ""
       const isGenerator = generators.has(name)
       const isSubject = !returnsIt && argument.type !== "ObjectExpression" && (index === 0 || isCall(unwrap(callee)))
-      if (isSubject) {
+      if (isSubject || operator.kind === "scope") {
         applied.push({ operator, node: callee })
       }
-      nestedBy = nests.has(name) ? name : undefined
+      nestedBy = nests.has(name) ? call : undefined
       callback = undefined
       returnsIt = isGenerator && name !== "gen"
       node = call
@@ -151,7 +151,10 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
     if (parent === null) {
       return end(kept)
     }
-    if (isWrapper(parent) || parent.type === "AwaitExpression" || parent.type === "SpreadElement" || parent.type === "ArrayExpression") {
+    if (
+      isWrapper(parent) || parent.type === "AwaitExpression" || parent.type === "SpreadElement" ||
+      parent.type === "ArrayExpression"
+    ) {
       node = parent
       continue
     }
@@ -222,7 +225,9 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
           return end(kept)
         }
         if (fn.generator) {
-          return isGeneratorOfEffect(names, fn) ? end({ kind: "returned", at: node }) : end(kept)
+          return isGeneratorOfEffect(names, fn) && !isFlattened(names, fn)
+            ? end({ kind: "returned", at: node })
+            : end(kept)
         }
         enterFunction(fn, node)
         break
@@ -267,3 +272,11 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
 export const isGeneratorOfEffect = (names: Names, fn: FunctionNode): boolean =>
   fn.generator && fn.parent !== null && isCall(fn.parent) && fn.parent.callee !== fn &&
   generators.has(effectNameOf(names, fn.parent.callee) ?? "")
+
+/** Whether the Effect of a generator is given to `Effect.flatten`, which runs what the generator returns. */
+const isFlattened = (names: Names, { parent: call }: FunctionNode): boolean => {
+  const around = call?.parent
+  const outer = around?.type === "MemberExpression" ? around.parent : around
+  return outer?.type === "CallExpression" &&
+    [outer.callee, ...outer.arguments].some((node) => effectNameOf(names, node) === "flatten")
+}

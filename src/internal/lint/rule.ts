@@ -75,7 +75,7 @@ export type Listener = Readonly<Record<string, (node: Node) => void>>
 export interface Rule {
   readonly meta: {
     readonly type: "problem"
-    readonly docs: { readonly description: string; readonly url: string; readonly recommended: true }
+    readonly docs: { readonly description: string, readonly url: string, readonly recommended: true }
     readonly messages: Record<string, string>
     readonly schema: Array<Record<string, unknown>>
     readonly defaultOptions: Array<unknown>

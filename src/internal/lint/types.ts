@@ -57,6 +57,10 @@ export class Types {
     return this.argument(node, "Policy", 0).includes("AirlockScope")
   }
 
+  isTask(node: Node): boolean {
+    return this.typeOf(node)?.symbol?.name === "Task"
+  }
+
   /** Whether an expression has no value. */
   isVoid(node: Node): boolean {
     const type = this.typeOf(node)
