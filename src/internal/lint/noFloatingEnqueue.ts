@@ -44,16 +44,26 @@ export const noFloatingEnqueue = rule({
   hasSuggestions: true,
   create: (context) => {
     const statements: Array<Node> = []
+    const loops: Array<CallExpression> = []
     return {
       ExpressionStatement: (node) => {
         statements.push(node)
       },
-      "Program:exit": () => check(context, statements)
+      CallExpression: (node) => {
+        if (isCall(node) && methodOf(node) === "forEach") {
+          loops.push(node)
+        }
+      },
+      "Program:exit": () => check(context, statements, loops)
     }
   }
 })
 
-const check = (context: RuleContext, statements: ReadonlyArray<Node>): void => {
+const check = (
+  context: RuleContext,
+  statements: ReadonlyArray<Node>,
+  loops: ReadonlyArray<CallExpression>
+): void => {
   const { names, sites, types } = analysisOf(context.sourceCode)
   const reported = new Set<Node | undefined>()
   const report = (
@@ -82,13 +92,15 @@ const check = (context: RuleContext, statements: ReadonlyArray<Node>): void => {
     }
   }
   if (types !== undefined) {
-    for (const statement of statements) {
-      if (statement.type === "ExpressionStatement" && !reported.has(statement)) {
-        for (const value of droppedBy(statement.expression)) {
-          if (isPossible(value) && types.needsScope(value)) {
-            report(value, messageFor(value))
-          }
-        }
+    const values = [
+      ...statements.flatMap((statement) =>
+        statement.type === "ExpressionStatement" && !reported.has(statement) ? droppedBy(statement.expression) : []
+      ),
+      ...loops.filter((loop) => types.isVoid(loop)).flatMap(returnedToLoop)
+    ]
+    for (const value of values) {
+      if (isPossible(value) && types.needsScope(value)) {
+        report(value, messageFor(value))
       }
     }
   }
@@ -121,14 +133,19 @@ const droppedBy = (expression: Node): ReadonlyArray<Node> => {
       return droppedBy(node.right)
     case "ConditionalExpression":
       return [...droppedBy(node.consequent), ...droppedBy(node.alternate)]
-    case "CallExpression": {
-      const callback = callbackMethods.has(methodOf(node) ?? "") ? node.arguments[0] : undefined
-      const returned = callback && isFunction(callback) && !callback.generator ? returnedBy(callback) : undefined
-      return returned === undefined ? [node] : [node, returned]
-    }
+    case "CallExpression":
+      return callbackMethods.has(methodOf(node) ?? "") ? [node, ...returnedToLoop(node)] : [node]
     default:
       return [node]
   }
+}
+
+/** What the callback of a call such as `items.forEach(callback)` returns. */
+const returnedToLoop = ({ arguments: [callback] }: CallExpression): ReadonlyArray<Node> => {
+  const returned = callback !== undefined && isFunction(callback) && !callback.generator
+    ? returnedBy(callback)
+    : undefined
+  return returned === undefined ? [] : [returned]
 }
 
 /** Whether an expression of this kind that has an Effect as its value does nothing else with it. */

@@ -78,7 +78,9 @@ export class Types {
   private argument(node: Node, name: string, index: number): ReadonlyArray<string> {
     const type = this.typeOf(node)
     const argument = type?.symbol?.name === name ? this.checker.getTypeArguments(type)[index] : undefined
-    return argument === undefined ? [] : (argument.types ?? [argument]).map(({ symbol }) => symbol?.name ?? "")
+    return (argument?.types ?? (argument ? [argument] : [])).map((member) =>
+      member.symbol?.name ?? this.checker.typeToString(member).replace(/^NoInfer<(.*)>$/, "$1")
+    )
   }
 
   private typeOf(node: Node): Type | undefined {

@@ -1,0 +1,224 @@
+/**
+ * Runs the real ESLint and the real oxlint, with the configurations of fixtures/, on good and bad code, on the examples, and on the
+ * code of the docs. A line that a rule reports ends with a comment `// lint: rule`, or `// lint (typed): rule` if the rule needs
+ * types for it. No other line may be reported.
+ */
+import { build } from "esbuild"
+import { ESLint, Linter } from "eslint"
+import { execFile } from "node:child_process"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { join, relative } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import plugin from "../../src/eslint.js"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const fixtures = fileURLToPath(new URL("fixtures", import.meta.url))
+
+/** A project of a user, with the plugin among its packages. */
+let project: string
+
+beforeAll(async () => {
+  mkdirSync(join(root, ".tmp/lint"), { recursive: true })
+  project = mkdtempSync(join(root, ".tmp/lint/"))
+  cpSync(fixtures, project, { recursive: true })
+  // In its place, oxlint would take it for a part of this repository's configuration.
+  renameSync(join(project, "oxlintrc.json"), join(project, ".oxlintrc.json"))
+  // oxlint looks for files that git ignores up to the root of a repository.
+  mkdirSync(join(project, ".git"))
+  // Without it, Node would take the name of the package for this repository.
+  writeFileSync(join(project, "package.json"), JSON.stringify({ type: "module" }))
+  cpSync(join(root, "examples"), join(project, "examples"), { recursive: true })
+  const installed = join(project, "node_modules/effect-airlock")
+  mkdirSync(installed, { recursive: true })
+  cpSync(join(root, "package.json"), join(installed, "package.json"))
+  await build({
+    entryPoints: [join(root, "src/eslint.ts")],
+    outfile: join(installed, "dist/eslint.js"),
+    bundle: true,
+    format: "esm"
+  })
+  writeDocs(join(project, "docs"))
+})
+
+afterAll(() => {
+  rmSync(project, { recursive: true, force: true })
+})
+
+/** Writes each block of code of the pages and of the docstrings as a file. */
+const writeDocs = (directory: string): void => {
+  mkdirSync(directory)
+  const pages = ["README.md", ...filesIn("docs", ".md"), ...filesIn("src", ".ts")]
+  for (const page of pages) {
+    const text = readFileSync(join(root, page), "utf8")
+    const prose = page.endsWith(".md")
+      ? text
+      : [...text.matchAll(/\/\*\*[\s\S]*?\*\//g)].map(([comment]) => comment.replaceAll(/^ *\* ?/gm, "")).join("\n")
+    for (const [index, [, code]] of [...prose.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].entries()) {
+      writeFileSync(join(directory, `${page.replaceAll(/\W+/g, "-")}-${index}.ts`), `${code}\nexport {}\n`)
+    }
+  }
+}
+
+const filesIn = (directory: string, ending: string): ReadonlyArray<string> =>
+  readdirSync(join(root, directory), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(directory, name))
+
+/** The problems that the comments announce, as `file:line rule`. */
+const announced = (folder: string, typed: boolean): ReadonlyArray<string> =>
+  readdirSync(join(project, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .flatMap((name) =>
+      readFileSync(join(project, folder, name), "utf8").split("\n").flatMap((line, index) => {
+        const [, onlyTyped, rule] = /\/\/ lint( \(typed\))?: ([\w-]+)$/.exec(line) ?? []
+        return rule === undefined || onlyTyped !== undefined && !typed ? [] : [`${folder}/${name}:${index + 1} ${rule}`]
+      })
+    )
+    .sort()
+
+const eslint = async (config: string, folders: ReadonlyArray<string>, options: ESLint.Options = {}) => {
+  const results = await new ESLint({ cwd: project, overrideConfigFile: config, ...options }).lintFiles([...folders])
+  return results
+    .flatMap(({ filePath, messages }) =>
+      messages.map(({ line, message, ruleId }) =>
+        `${relative(project, filePath)}:${line} ${ruleId?.replace("effect-airlock/", "") ?? message}`
+      )
+    )
+    .sort()
+}
+
+const oxlint = (
+  ...args: ReadonlyArray<string>
+): Promise<{ readonly output: string, readonly problems: ReadonlyArray<string> }> =>
+  new Promise((resolve, reject) => {
+    const program = [join(root, "node_modules/oxlint/bin/oxlint"), "--format", "json", ...args]
+    execFile("node", program, { cwd: project }, (_, output, errors) => {
+      try {
+        const { diagnostics } = JSON.parse(output) as {
+          readonly diagnostics: ReadonlyArray<{
+            readonly code: string
+            readonly filename: string
+            readonly labels: ReadonlyArray<{ readonly span: { readonly line: number } }>
+          }>
+        }
+        resolve({
+          output,
+          problems: diagnostics.map(({ code, filename, labels }) =>
+            `${filename}:${labels[0]!.span.line} ${code.replace(/^effect-airlock\((.*)\)$/, "$1")}`
+          ).sort()
+        })
+      } catch {
+        reject(new Error(`${output}\n${errors}`))
+      }
+    })
+  })
+
+const folders = ["good", "bad", "examples", "docs"]
+const announcedIn = (typed: boolean): ReadonlyArray<string> =>
+  folders.flatMap((folder) => announced(folder, typed)).sort()
+
+describe("on good code, bad code, the examples and the docs", () => {
+  it("the comments announce something of each rule, with types and without", () => {
+    const rules = Object.keys(plugin.rules).sort()
+    const rulesOf = (problems: ReadonlyArray<string>) =>
+      [...new Set(problems.map((problem) => problem.split(" ")[1]))].sort()
+    expect(rulesOf(announced("bad", false))).toEqual(rules)
+    expect(announced("good", true)).toEqual([])
+    expect(announced("examples", true)).toEqual([])
+    expect(announced("bad", false).length).toBeLessThan(announced("bad", true).length)
+  })
+
+  it("ESLint without types reports exactly the lines that say so", async () => {
+    expect(await eslint("eslint.untyped.config.js", folders)).toEqual(announcedIn(false))
+  }, 120_000)
+
+  it("ESLint with types reports exactly the lines that say so", async () => {
+    expect(await eslint("eslint.config.js", folders)).toEqual(announcedIn(true))
+  }, 240_000)
+
+  it("oxlint reports exactly the lines that say so", async () => {
+    expect((await oxlint(...folders)).problems).toEqual(announcedIn(false))
+  }, 120_000)
+})
+
+describe("comments that switch a rule off", () => {
+  const silenced = (problems: ReadonlyArray<string>) => problems.map((problem) => problem.replace(/:\d+/, ""))
+
+  it("hold in ESLint: without them there would be problems", async () => {
+    const problems = await eslint("eslint.untyped.config.js", ["good"], { allowInlineConfig: false })
+    expect(silenced(problems)).toEqual(["good/jobs.ts no-direct-dispatch", "good/jobs.ts no-floating-enqueue"])
+  })
+
+  it("hold in oxlint", async () => {
+    const code = readFileSync(join(project, "good/jobs.ts"), "utf8")
+    mkdirSync(join(project, "loud"))
+    writeFileSync(join(project, "loud/jobs.ts"), code.replaceAll("eslint-disable", "was"))
+    writeFileSync(
+      join(project, "loud/quiet.ts"),
+      code.replaceAll("eslint-disable", "oxlint-disable").replaceAll("eslint-enable", "oxlint-enable")
+    )
+    const { problems } = await oxlint("loud")
+    expect(silenced(problems)).toEqual(["loud/jobs.ts no-direct-dispatch", "loud/jobs.ts no-floating-enqueue"])
+  })
+})
+
+describe("options that make no sense", () => {
+  const configure = (rule: string, options: unknown) => () =>
+    new Linter().verify(
+      "",
+      [{ ...plugin.configs.recommended, rules: { [`effect-airlock/${rule}`]: ["error", options] } }] as never
+    )
+
+  it("are errors that name the rule, the option and what it takes", () => {
+    expect(configure("no-direct-dispatch", { allowFile: ["src/**"] })).toThrow(
+      /effect-airlock\/no-direct-dispatch[\s\S]*Unexpected property "allowFile"[\s\S]*"allowFiles"/
+    )
+    expect(configure("no-direct-dispatch", { allowFiles: "src/**" })).toThrow(/"src\/\*\*" should be array/)
+    expect(configure("no-direct-dispatch", { dispatchers: [{ module: "nodemailer" }] })).toThrow(
+      /should have required property '\.?methods'/
+    )
+    expect(configure("no-direct-dispatch", { ignoreModules: ["bull"] })).toThrow(
+      /"bull" should be equal to one of the allowed values/
+    )
+    expect(configure("no-enqueue-in-retry", { operators: ["again"] })).toThrow(
+      /"again" should be equal to one of the allowed values/
+    )
+    expect(configure("no-floating-enqueue", { typed: true })).toThrow(/Unexpected property "typed"/)
+  })
+
+  it("fail oxlint too", async () => {
+    const rules = { "effect-airlock/no-enqueue-in-retry": ["error", { operators: ["again"] }] }
+    writeFileSync(join(project, "wrong.json"), JSON.stringify({ jsPlugins: ["effect-airlock/eslint"], rules }))
+    await expect(oxlint("-c", "wrong.json", "good")).rejects.toThrow(
+      /"again" should be equal to one of the allowed values/
+    )
+  })
+})
+
+describe("the plugin", () => {
+  it("has the name and the version of the package", () => {
+    const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>
+    expect(plugin.meta).toEqual({ name, version, namespace: name })
+  })
+
+  it("says for each rule where it is described", () => {
+    const page = readFileSync(join(root, "docs/lint.md"), "utf8")
+    for (const [name, { meta: { docs } }] of Object.entries(plugin.rules)) {
+      expect(docs.url).toMatch(new RegExp(`docs/lint\\.md#${name}$`))
+      expect(page).toContain(`\n## ${name}\n`)
+    }
+  })
+
+  it("recommends all of its rules", () => {
+    expect(Object.keys(plugin.configs.recommended.rules)).toEqual(
+      Object.keys(plugin.rules).map((name) => `effect-airlock/${name}`)
+    )
+  })
+
+  it("works on JavaScript, with the parser of ESLint", () => {
+    const code = "import { Airlock } from \"effect-airlock\"\nAirlock.enqueue(task, 1)"
+    const messages = new Linter().verify(code, [plugin.configs.recommended] as never, { filename: "file.js" })
+    expect(messages.map(({ ruleId }) => ruleId)).toEqual(["effect-airlock/no-floating-enqueue"])
+  })
+})
