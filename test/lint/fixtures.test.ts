@@ -38,27 +38,27 @@ beforeAll(async () => {
     bundle: true,
     format: "esm"
   })
-  writeDocs(join(project, "docs"))
+  writeBlocks("docs", ["README.md", ...filesIn("docs", ".md")], (page) => page)
+  writeBlocks("docstrings", filesIn("src", ".ts"), commentsOf)
 })
 
 afterAll(() => {
   rmSync(project, { recursive: true, force: true })
 })
 
-/** Writes each block of code of the pages and of the docstrings as a file. */
-const writeDocs = (directory: string): void => {
-  mkdirSync(directory)
-  const pages = ["README.md", ...filesIn("docs", ".md"), ...filesIn("src", ".ts")]
-  for (const page of pages) {
-    const text = readFileSync(join(root, page), "utf8")
-    const prose = page.endsWith(".md")
-      ? text
-      : [...text.matchAll(/\/\*\*[\s\S]*?\*\//g)].map(([comment]) => comment.replaceAll(/^ *\* ?/gm, "")).join("\n")
+/** Writes each block of code of the pages, or of the docstrings, as a file. */
+const writeBlocks = (folder: string, files: ReadonlyArray<string>, proseOf: (text: string) => string): void => {
+  mkdirSync(join(project, folder))
+  for (const file of files) {
+    const prose = proseOf(readFileSync(join(root, file), "utf8"))
     for (const [index, [, code]] of [...prose.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].entries()) {
-      writeFileSync(join(directory, `${page.replaceAll(/\W+/g, "-")}-${index}.ts`), `${code}\nexport {}\n`)
+      writeFileSync(join(project, folder, `${file.replaceAll(/\W+/g, "-")}-${index}.ts`), `${code}\nexport {}\n`)
     }
   }
 }
+
+const commentsOf = (text: string): string =>
+  [...text.matchAll(/\/\*\*[\s\S]*?\*\//g)].map(([comment]) => comment.replaceAll(/^ *\* ?/gm, "")).join("\n")
 
 const filesIn = (directory: string, ending: string): ReadonlyArray<string> =>
   readdirSync(join(root, directory), { recursive: true, encoding: "utf8" })
@@ -114,8 +114,9 @@ const oxlint = (
     })
   })
 
-const folders = ["good", "bad", "examples", "docs"]
-const announcedIn = (typed: boolean): ReadonlyArray<string> =>
+const typedFolders = ["good", "bad", "examples", "docs"]
+const folders = [...typedFolders, "docstrings"]
+const announcedIn = (folders: ReadonlyArray<string>, typed: boolean): ReadonlyArray<string> =>
   folders.flatMap((folder) => announced(folder, typed)).sort()
 
 describe("on good code, bad code, the examples and the docs", () => {
@@ -130,15 +131,15 @@ describe("on good code, bad code, the examples and the docs", () => {
   })
 
   it("ESLint without types reports exactly the lines that say so", async () => {
-    expect(await eslint("eslint.untyped.config.js", folders)).toEqual(announcedIn(false))
+    expect(await eslint("eslint.untyped.config.js", folders)).toEqual(announcedIn(folders, false))
   }, 120_000)
 
   it("ESLint with types reports exactly the lines that say so", async () => {
-    expect(await eslint("eslint.config.js", folders)).toEqual(announcedIn(true))
+    expect(await eslint("eslint.config.js", typedFolders)).toEqual(announcedIn(typedFolders, true))
   }, 240_000)
 
   it("oxlint reports exactly the lines that say so", async () => {
-    expect((await oxlint(...folders)).problems).toEqual(announcedIn(false))
+    expect((await oxlint(...folders)).problems).toEqual(announcedIn(folders, false))
   }, 120_000)
 })
 
@@ -208,6 +209,14 @@ describe("the plugin", () => {
       expect(docs.url).toMatch(new RegExp(`docs/lint\\.md#${name}$`))
       expect(page).toContain(`\n## ${name}\n`)
     }
+  })
+
+  it("is configured in docs/lint.md as it is here", () => {
+    const page = readFileSync(join(root, "docs/lint.md"), "utf8")
+    expect(page).toContain(`\n\`\`\`js\n${readFileSync(join(fixtures, "eslint.config.js"), "utf8")}\`\`\`\n`)
+    const [, json] = /^```json\n(\{\n {2}"jsPlugins"[\s\S]*?)^```$/m.exec(page)!
+    const { categories: _, ...configuration } = JSON.parse(readFileSync(join(fixtures, "oxlintrc.json"), "utf8"))
+    expect(JSON.parse(json!)).toEqual(configuration)
   })
 
   it("recommends all of its rules", () => {
