@@ -48,7 +48,7 @@ export interface AirlockPlugin {
     /** All rules as errors, with their default options. */
     readonly recommended: {
       readonly name: string
-      readonly plugins: Record<string, { readonly rules: Record<RuleName, AirlockRule> }>
+      readonly plugins: { "effect-airlock": AirlockPlugin }
       readonly rules: Record<`effect-airlock/${RuleName}`, "error">
     }
   }
@@ -81,7 +81,12 @@ const plugin: AirlockPlugin = {
   configs: {
     recommended: {
       name: "effect-airlock/recommended",
-      plugins: { "effect-airlock": { rules } },
+      // The plugin itself: a configuration that registers it too must register the same object.
+      plugins: {
+        get "effect-airlock"() {
+          return plugin
+        }
+      },
       rules: {
         "effect-airlock/no-direct-dispatch": "error",
         "effect-airlock/no-enqueue-in-policy": "error",

@@ -5,6 +5,7 @@
  */
 import { build } from "esbuild"
 import { ESLint, Linter } from "eslint"
+import { defineConfig } from "eslint/config"
 import { execFile } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
@@ -223,6 +224,16 @@ describe("the plugin", () => {
     expect(Object.keys(plugin.configs.recommended.rules)).toEqual(
       Object.keys(plugin.rules).map((name) => `effect-airlock/${name}`)
     )
+  })
+
+  it("can be registered beside its recommended configuration, and extended by name", () => {
+    const code = "import { Airlock } from \"effect-airlock\"\nAirlock.enqueue(task, 1)"
+    const config = defineConfig([
+      plugin.configs.recommended,
+      { plugins: { "effect-airlock": plugin }, rules: { "effect-airlock/no-direct-dispatch": "off" } },
+      { files: ["**/*.ts"], plugins: { "effect-airlock": plugin }, extends: ["effect-airlock/recommended"] }
+    ])
+    expect(new Linter().verify(code, config, { filename: "file.js" })).toHaveLength(1)
   })
 
   it("works on JavaScript, with the parser of ESLint", () => {

@@ -50,6 +50,7 @@ testRule("no-floating-enqueue", {
       name: "a helper whose result is yielded",
       code: `const send = (n) => Airlock.enqueue(Mail, n)\n${inGen("yield* send(1)")}`
     },
+    { name: "a variable that changes", code: "let send = Airlock.enqueue\nsend = other\nsend(Mail, 1)" },
     { name: "another enqueue", bare: true, code: "import { Airlock } from \"./airlock.js\"\nAirlock.enqueue(1)" },
     { name: "no import", bare: true, code: "Airlock.enqueue(Mail, 1)" },
     { name: "a shadowed import", code: "const send = (Airlock) => { Airlock.enqueue(Mail, 1) }" },

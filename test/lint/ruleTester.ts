@@ -3,10 +3,9 @@
  */
 import * as parser from "@typescript-eslint/parser"
 import { RuleTester } from "eslint"
-import { afterAll, describe, it } from "vitest"
+import { describe, it } from "vitest"
 import plugin, { type RuleName } from "../../src/eslint.js"
 
-RuleTester.afterAll = afterAll
 RuleTester.describe = describe
 RuleTester.it = it
 RuleTester.itOnly = it.only

@@ -143,6 +143,7 @@ const dispatchedTo = (
   }
   const files = types?.declaredIn(callee.property)
   const origin = origins.of(callee.object)
+  const isFrom = (module: string): boolean => origin !== undefined && matches(module, origin)
   const found = byMethod.find((dispatcher) => {
     const { inTransaction, module } = dispatcher
     if (inTransaction !== undefined && call.arguments.some((argument) => hasKey(argument, inTransaction))) {
@@ -150,9 +151,9 @@ const dispatchedTo = (
     }
     // Of the packages that the rule knows, the type tells more than the imports.
     return files?.some((file) => isInPackage(file, module)) === true ||
-      (files === undefined || !queues.includes(dispatcher)) && origin !== undefined && matches(module, origin)
+      (files === undefined || !queues.includes(dispatcher)) && isFrom(module)
   })
-  return found && origin !== undefined && matches(found.module, origin) ? origin : found?.module
+  return found && isFrom(found.module) ? origin : found?.module
 }
 
 const hasKey = (node: Node, key: string): boolean =>
