@@ -1,17 +1,17 @@
 /**
  * Runs the real ESLint and the real oxlint, with the configurations of fixtures/, on good and bad code, on the examples, and on the
- * code of the docs. A line that a rule reports ends with a comment `// lint: rule`, or `// lint (typed): rule` if the rule needs
- * types for it. No other line may be reported.
+ * code of the docs.
  */
 import { build } from "esbuild"
 import { ESLint, Linter } from "eslint"
 import { defineConfig } from "eslint/config"
 import { execFile } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { join, relative } from "node:path"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import plugin from "../../src/eslint.js"
+import { announcedIn, foundIn } from "./announced.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const fixtures = fileURLToPath(new URL("fixtures", import.meta.url))
@@ -66,27 +66,9 @@ const filesIn = (directory: string, ending: string): ReadonlyArray<string> =>
     .filter((name) => name.endsWith(ending))
     .map((name) => join(directory, name))
 
-/** The problems that the comments announce, as `file:line rule`. */
-const announced = (folder: string, typed: boolean): ReadonlyArray<string> =>
-  readdirSync(join(project, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .flatMap((name) =>
-      readFileSync(join(project, folder, name), "utf8").split("\n").flatMap((line, index) => {
-        const [, onlyTyped, rule] = /\/\/ lint( \(typed\))?: ([\w-]+)$/.exec(line) ?? []
-        return rule === undefined || onlyTyped !== undefined && !typed ? [] : [`${folder}/${name}:${index + 1} ${rule}`]
-      })
-    )
-    .sort()
-
 const eslint = async (config: string, folders: ReadonlyArray<string>, options: ESLint.Options = {}) => {
-  const results = await new ESLint({ cwd: project, overrideConfigFile: config, ...options }).lintFiles([...folders])
-  return results
-    .flatMap(({ filePath, messages }) =>
-      messages.map(({ line, message, ruleId }) =>
-        `${relative(project, filePath)}:${line} ${ruleId?.replace("effect-airlock/", "") ?? message}`
-      )
-    )
-    .sort()
+  const linter = new ESLint({ cwd: project, overrideConfigFile: config, ...options })
+  return foundIn(project, await linter.lintFiles([...folders]))
 }
 
 const oxlint = (
@@ -117,30 +99,28 @@ const oxlint = (
 
 const typedFolders = ["good", "bad", "examples", "docs"]
 const folders = [...typedFolders, "docstrings"]
-const announcedIn = (folders: ReadonlyArray<string>, typed: boolean): ReadonlyArray<string> =>
-  folders.flatMap((folder) => announced(folder, typed)).sort()
 
 describe("on good code, bad code, the examples and the docs", () => {
   it("the comments announce something of each rule, with types and without", () => {
     const rules = Object.keys(plugin.rules).sort()
     const rulesOf = (problems: ReadonlyArray<string>) =>
       [...new Set(problems.map((problem) => problem.split(" ")[1]))].sort()
-    expect(rulesOf(announced("bad", false))).toEqual(rules)
-    expect(announced("good", true)).toEqual([])
-    expect(announced("examples", true)).toEqual([])
-    expect(announced("bad", false).length).toBeLessThan(announced("bad", true).length)
+    const untyped = announcedIn(project, ["bad"], { typed: false })
+    expect(rulesOf(untyped)).toEqual(rules)
+    expect(untyped.length).toBeLessThan(announcedIn(project, ["bad"], { typed: true }).length)
+    expect(announcedIn(project, ["good", "examples"], { typed: true })).toEqual([])
   })
 
   it("ESLint without types reports exactly the lines that say so", async () => {
-    expect(await eslint("eslint.untyped.config.js", folders)).toEqual(announcedIn(folders, false))
+    expect(await eslint("eslint.untyped.config.js", folders)).toEqual(announcedIn(project, folders, { typed: false }))
   }, 120_000)
 
   it("ESLint with types reports exactly the lines that say so", async () => {
-    expect(await eslint("eslint.config.js", typedFolders)).toEqual(announcedIn(typedFolders, true))
+    expect(await eslint("eslint.config.js", typedFolders)).toEqual(announcedIn(project, typedFolders, { typed: true }))
   }, 240_000)
 
   it("oxlint reports exactly the lines that say so", async () => {
-    expect((await oxlint(...folders)).problems).toEqual(announcedIn(folders, false))
+    expect((await oxlint(...folders)).problems).toEqual(announcedIn(project, folders, { typed: false }))
   }, 120_000)
 })
 

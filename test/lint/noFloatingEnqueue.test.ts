@@ -50,6 +50,22 @@ testRule("no-floating-enqueue", {
       name: "a helper whose result is yielded",
       code: `const send = (n) => Airlock.enqueue(Mail, n)\n${inGen("yield* send(1)")}`
     },
+    { name: "run by Effect.as", code: inGen("yield* Effect.as(Airlock.enqueue(Mail, 1), true)") },
+    { name: "run by Effect.map", code: inGen("yield* Effect.map(Airlock.enqueue(Mail, 1), (id) => ids.add(id))") },
+    { name: "run by Effect.map in a pipe", code: inGen("yield* Airlock.enqueue(Mail, 1).pipe(Effect.map(note))") },
+    {
+      name: "a service whose methods enqueue",
+      code: inGen("return { send: (n) => Airlock.enqueue(Mail, n), all: [Airlock.enqueue(Mail, 1)] }")
+    },
+    { name: "a list of Effects", code: inGen("const all = items.map((n) => Airlock.enqueue(Mail, n)); return all") },
+    {
+      name: "an Effect that is a service",
+      code: `const Live = Layer.effect(Send, ${inGen("return Airlock.enqueue(Mail, 1)").slice(16)})`
+    },
+    {
+      name: "a callback that is not the first argument",
+      code: "routes.map(\"/mail\", () => Airlock.enqueue(Mail, 1))"
+    },
     { name: "a variable that changes", code: "let send = Airlock.enqueue\nsend = other\nsend(Mail, 1)" },
     { name: "another enqueue", bare: true, code: "import { Airlock } from \"./airlock.js\"\nAirlock.enqueue(1)" },
     { name: "no import", bare: true, code: "Airlock.enqueue(Mail, 1)" },
@@ -241,6 +257,19 @@ testRule("no-floating-enqueue", {
         suggestions: [{
           messageId: "useOther",
           output: inGen("yield* save.pipe(Effect.flatMap(() => Airlock.enqueue(Mail, 1)))")
+        }]
+      }]
+    },
+    {
+      name: "kept by Effect.as",
+      code: inGen("yield* save.pipe(Effect.as(Airlock.enqueue(Mail, 1)))"),
+      errors: [{
+        messageId: "nested",
+        data: { by: "as" },
+        at: "Airlock.enqueue(Mail, 1)",
+        suggestions: [{
+          messageId: "useOther",
+          output: inGen("yield* save.pipe(Effect.zipRight(Airlock.enqueue(Mail, 1)))")
         }]
       }]
     },

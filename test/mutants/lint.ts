@@ -5,7 +5,7 @@ const floating = ["test/lint/noFloatingEnqueue.test.ts"] as const
 const retry = ["test/lint/noEnqueueInRetry.test.ts"] as const
 const policy = ["test/lint/noEnqueueInPolicy.test.ts"] as const
 const dispatch = ["test/lint/noDirectDispatch.test.ts"] as const
-const fixtures = ["test/lint/fixtures.test.ts"] as const
+const typed = ["test/lint/typed.test.ts"] as const
 
 export const lint: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/lint/path.ts", [
@@ -63,8 +63,8 @@ export const lint: ReadonlyArray<Mutant> = [
     {
       breaks: "lint: the modules of the package are not recognised",
       symbol: "nameIn",
-      replace: "found?.module.startsWith(`${packageName}/`) === true",
-      by: "false",
+      replace: "`${packageName}/`",
+      by: "`${packageName}#`",
       tests: floating
     },
     {
@@ -104,7 +104,7 @@ export const lint: ReadonlyArray<Mutant> = [
       symbol: "enqueuesByType",
       replace: `name === "SqlError" || name === "SqlClient"`,
       by: "false",
-      tests: fixtures
+      tests: typed
     }
   ]),
   ...inFile("src/internal/lint/noEnqueueInPolicy.ts", [
@@ -112,7 +112,7 @@ export const lint: ReadonlyArray<Mutant> = [
       breaks: "lint: a function that a policy gets by its name is not looked at",
       symbol: "definitionOf",
       replace: `definition?.type === "FunctionDeclaration"`,
-      by: "false",
+      by: `definition?.type === "ImportSpecifier"`,
       tests: policy
     },
     {
@@ -189,7 +189,7 @@ export const lint: ReadonlyArray<Mutant> = [
       symbol: "check",
       replace: "isPossible(value) && types.needsScope(value)",
       by: "false",
-      tests: fixtures
+      tests: typed
     },
     {
       breaks: "lint: return is suggested in the middle of a function",

@@ -212,7 +212,7 @@ const forEachFor = (names: Names, text: (node: Node) => string, at: Node): Array
   return [{ messageId: "useForEach", fix: (fixer) => fixer.replaceText(call, rewritten) }]
 }
 
-/** The functions that run the Effect that those of {@link nests} keep. */
+/** The functions that run the Effect that others keep as a value. */
 const others: Readonly<Record<string, string>> = { sync: "suspend", map: "flatMap", as: "zipRight" }
 
 /** Another function instead of the one that keeps an Effect as a value. */

@@ -81,16 +81,11 @@ export const enqueues: ReadonlySet<string> = new Set([
 /** A hook of a transaction enqueues nothing, but is nothing either if nobody runs it. @internal */
 export const hooks: ReadonlySet<string> = new Set(["SqlTransaction.afterRollback"])
 
-/** Functions whose result holds the Effect that a callback returns, and does not run it. @internal */
-export const nests: ReadonlySet<string> = new Set([
-  "sync",
-  "try",
-  "promise",
-  "tryPromise",
-  "map",
-  "as",
-  "succeed"
-])
+/** Functions that keep an Effect, or the Effect that a callback returns, as a value, and do not run it. @internal */
+export const nests: ReadonlySet<string> = new Set(["sync", "try", "promise", "tryPromise", "succeed"])
+
+/** Functions that run an Effect, and keep another one, or that of a callback, as its value. @internal */
+export const nestsResult: ReadonlySet<string> = new Set(["map", "as"])
 
 /** Functions that make an Effect, or a function that returns one, of a generator. @internal */
 export const generators: ReadonlySet<string> = new Set(["gen", "fn", "fnUntraced"])

@@ -23,6 +23,7 @@ import {
   generators,
   isPromiseOf,
   nests,
+  nestsResult,
   type Operator,
   operatorOf,
   timers
@@ -68,6 +69,8 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
   let returnsIt = startsAsFunction
   /** The call that kept the value as the value of an Effect. */
   let nestedBy: CallExpression | undefined
+  /** Whether the value is only a part of that of the expression: an element of an array, a property of an object. */
+  let isPart = false
   /** What a callback returned whose caller may drop it. */
   let callback: Node | undefined
   /** The expression that the innermost function returns. */
@@ -122,19 +125,21 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
       if (isSubject || operator.kind === "scope") {
         applied.push({ operator, node: callee })
       }
-      nestedBy = nests.has(name) ? call : undefined
+      nestedBy = nests.has(name) || nestsResult.has(name) && !(isSubject && hasSubject(call)) ? call : undefined
       callback = undefined
+      isPart = false
       returnsIt = isGenerator && name !== "gen"
       node = call
       return !isGenerator || apply(call.arguments.slice(index + 1)) ? "entered" : "kept"
     }
     const target = unwrap(callee)
     const isTimer = target.type === "Identifier" && timers.has(target.name) && names.isGlobal(target)
-    const isCallback = method !== undefined && callbackMethods.has(method)
+    const isCallback = method !== undefined && callbackMethods.has(method) && index === 0
     if (!returnsIt || !isTimer && !isCallback) {
       return "kept"
     }
     callback = result
+    isPart = true
     if (isTimer || method === "forEach" && types?.isVoid(call) === true) {
       return "dropped"
     }
@@ -151,14 +156,19 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
     if (parent === null) {
       return end(kept)
     }
-    if (
-      isWrapper(parent) || parent.type === "AwaitExpression" || parent.type === "SpreadElement" ||
-      parent.type === "ArrayExpression"
-    ) {
+    if (isWrapper(parent)) {
       node = parent
       continue
     }
     switch (parent.type) {
+      case "AwaitExpression":
+        node = parent
+        continue
+      case "SpreadElement":
+      case "ArrayExpression":
+        isPart = true
+        node = parent
+        continue
       case "ExpressionStatement":
         return returnsIt ? end(kept) : dropped(node)
       case "UnaryExpression":
@@ -188,6 +198,7 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
         if (parent.value !== node || parent.parent?.type !== "ObjectExpression") {
           return end(kept)
         }
+        isPart = true
         node = parent.parent
         continue
       case "MemberExpression": {
@@ -215,6 +226,7 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
         }
         nestedBy = undefined
         callback = undefined
+        isPart = false
         enterFunction(generator, parent)
         break
       }
@@ -225,7 +237,7 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
           return end(kept)
         }
         if (fn.generator) {
-          return isGeneratorOfEffect(names, fn) && !isFlattened(names, fn)
+          return isGeneratorOfEffect(names, fn) && !isPart && !isWanted(names, fn)
             ? end({ kind: "returned", at: node })
             : end(kept)
         }
@@ -252,7 +264,7 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
         break
       case "VariableDeclarator": {
         const variable = names.source.scopeManager?.getDeclaredVariables(parent)[0]
-        return parent.init === node && parent.id.type === "Identifier" && variable?.defs[0] !== undefined &&
+        return parent.init === node && parent.id.type === "Identifier" && variable?.defs[0] !== undefined && !isPart &&
             isConstant(variable.defs[0])
           ? end({ kind: "variable", variable, isFunction: returnsIt })
           : end(kept)
@@ -263,7 +275,7 @@ export const pathOf = (names: Names, types: Types | undefined, start: Node, star
     // A function that has a name goes on wherever the name is used.
     if (node.type === "FunctionDeclaration") {
       const variable = names.source.scopeManager?.getDeclaredVariables(node)[0]
-      return variable === undefined ? end(kept) : end({ kind: "variable", variable, isFunction: true })
+      return variable === undefined || isPart ? end(kept) : end({ kind: "variable", variable, isFunction: true })
     }
   }
 }
@@ -273,10 +285,15 @@ export const isGeneratorOfEffect = (names: Names, fn: FunctionNode): boolean =>
   fn.generator && fn.parent !== null && isCall(fn.parent) && fn.parent.callee !== fn &&
   generators.has(effectNameOf(names, fn.parent.callee) ?? "")
 
-/** Whether the Effect of a generator is given to `Effect.flatten`, which runs what the generator returns. */
-const isFlattened = (names: Names, { parent: call }: FunctionNode): boolean => {
+/** Whether the Effect that a generator returns is wanted as a value: `Effect.flatten` runs it, or it is the service of a Layer. */
+const isWanted = (names: Names, { parent: call }: FunctionNode): boolean => {
   const around = call?.parent
   const outer = around?.type === "MemberExpression" ? around.parent : around
-  return outer?.type === "CallExpression" &&
-    [outer.callee, ...outer.arguments].some((node) => effectNameOf(names, node) === "flatten")
+  return outer?.type === "CallExpression" && [outer.callee, ...outer.arguments].some((node) => {
+    const name = effectNameOf(names, node)
+    return name === "flatten" || name?.startsWith("Layer.") === true
+  })
 }
+
+/** Whether a call of an operator has the Effect among its arguments, and is not a step of a pipe. */
+const hasSubject = (call: CallExpression): boolean => call.arguments.length > 1 || isCall(unwrap(call.callee))
