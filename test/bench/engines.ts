@@ -62,10 +62,10 @@ const handedOver = ({ clear, jobs, ours }: BenchEngine) =>
     return performance.now() - started
   })).pipe(Effect.orDie)
 
-const handedOverByItself = ({ clear, jobs, own }: BenchEngine) =>
+const handedOverByItself = ({ clear, jobs }: BenchEngine, adding: BenchEngine["own"]["add"]) =>
   Effect.scoped(Effect.gen(function*() {
     yield* clear
-    const add = yield* own.add
+    const add = yield* adding
     yield* Effect.promise(() => add(1))
     const started = performance.now()
     yield* Effect.repeatN(Effect.promise(() => add(batchSize)), jobs / batchSize - 1)
@@ -116,7 +116,8 @@ export const engineAdapters: Effect.Effect<void> = Effect.forEach(chosen, ([name
     yield* engine.setup
     const medians = yield* rounds({
       "handed over": handedOver(engine),
-      "handed over by itself": handedOverByItself(engine),
+      "handed over by itself": handedOverByItself(engine, engine.own.add),
+      ...(engine.own.addWithOurData && { "with our data": handedOverByItself(engine, engine.own.addWithOurData) }),
       worked: worked(engine, byOurWorker(engine)),
       "worked by itself": worked(engine, engine.own.work)
     }, { rounds: 7, warmup: 2 })
@@ -126,6 +127,13 @@ export const engineAdapters: Effect.Effect<void> = Effect.forEach(chosen, ([name
       medians["handed over by itself"]! / medians["handed over"]!,
       "bar: at least 0.85"
     )
+    if (medians["with our data"] !== undefined) {
+      report(
+        `${name}: the same, if its jobs have the data of ours`,
+        medians["with our data"] / medians["handed over"]!,
+        "no bar"
+      )
+    }
     report(
       `${name}: worked, share of its own worker`,
       medians["worked by itself"]! / medians["worked"]!,

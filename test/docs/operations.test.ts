@@ -1,5 +1,5 @@
 /**
- * Runs each SQL block of docs/operations.md on the databases that its first line names.
+ * Runs each SQL block of the pages on the databases that its first line names.
  */
 import { SqlClient } from "@effect/sql"
 import { expect, it } from "@effect/vitest"
@@ -9,7 +9,10 @@ import { readFileSync } from "node:fs"
 import { insert, insertOneInEachState, now, numbers, outbox } from "../outbox/operations/seed.js"
 import { onEachDatabase } from "../support/databases.js"
 
-const blocks = [...readFileSync("docs/operations.md", "utf8").matchAll(/^```sql\n-- (.*)\n([\s\S]*?)^```$/gm)].map(
+const pages = ["docs/operations.md", "docs/deploy-without-losing-intents.md"].map((page) => readFileSync(page, "utf8"))
+  .join("\n")
+
+const blocks = [...pages.matchAll(/^```sql\n-- (.*)\n([\s\S]*?)^```$/gm)].map(
   ([, databases, text]) => ({
     databases: databases!.split(", "),
     statements: text!.split(/;\n/).filter((statement) => statement.trim() !== "")
@@ -17,7 +20,7 @@ const blocks = [...readFileSync("docs/operations.md", "utf8").matchAll(/^```sql\
 )
 
 it("each SQL block names its databases", () => {
-  expect(blocks.length).toBe(readFileSync("docs/operations.md", "utf8").match(/^```sql$/gm)!.length)
+  expect(blocks.length).toBe(pages.match(/^```sql$/gm)!.length)
   expect(new Set(blocks.flatMap(({ databases }) => databases))).toEqual(new Set(["PostgreSQL", "MySQL", "SQLite"]))
 })
 

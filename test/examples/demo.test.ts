@@ -1,5 +1,6 @@
 import { expect, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { promisify } from "node:util"
 
 it("the demo sees the timeline that it expects", async () => {
@@ -11,4 +12,6 @@ it("the demo's receipt arrives although the process is killed between the COMMIT
   const { stdout } = await promisify(execFile)("node", ["node_modules/tsx/dist/cli.mjs", "examples/demo.ts", "--crash"])
   expect(stdout).toContain("has no answer")
   expect(stdout).toContain("The receipt has arrived.")
+  const [, shown] = readFileSync("docs/survive-a-crash.md", "utf8").match(/^```text\n([\s\S]*?)^```$/m)!
+  expect(stdout).toContain(shown)
 }, 60_000)

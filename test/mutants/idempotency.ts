@@ -298,8 +298,8 @@ export const idempotency: ReadonlyArray<Mutant> = [
     {
       breaks: "keys: a memory that is full drops requests that run",
       symbol: "memoryOperations.makeRoom",
-      replace: "entries === completed && isFull()",
-      by: "isFull()",
+      replace: "oldest !== undefined && oldest[1].expiresAt <= now",
+      by: "oldest !== undefined && (oldest[1].expiresAt <= now || isFull())",
       tests: [upkeep]
     },
     {

@@ -92,15 +92,15 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
     {
       breaks: "pg-boss: the highest number comes first",
       symbol: "jobOf",
-      replace: "priority: -priority",
-      by: "priority",
+      replace: "job.priority = -priority",
+      by: "job.priority = priority",
       tests: [pgBossSuite]
     },
     {
       breaks: "pg-boss: a job has an id of its own",
       symbol: "jobOf",
-      replace: "id: intent.id",
-      by: "",
+      replace: "{ id: intent.id, name, data }, defaults",
+      by: "{ name, data }, defaults",
       tests: [pgBossSuite]
     },
     {

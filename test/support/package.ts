@@ -1,14 +1,17 @@
 /**
- * `npm run test:package`: packs the library, checks the tarball, installs it in a new project as a user would (with the
- * SQLite driver as it is on npm), and compiles and runs README's example there: under `nodenext` by Node itself, and under a
- * bundler's resolution as one bundled file.
+ * `npm run test:package`: packs the library, checks the tarball, and follows docs/getting-started.md with it in an empty
+ * folder, as a new user would (with the SQLite driver as it is on npm). Then it compiles and runs README's example in that
+ * project: under `nodenext` by Node itself, and under a bundler's resolution as one bundled file.
  */
 import { build } from "esbuild"
 import { execFileSync } from "node:child_process"
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { once } from "node:events"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { readmeExample, runReadmeExample } from "./readme.js"
+import { follow } from "./walkthrough.js"
 
 const run = (directory: string, command: string, ...args: ReadonlyArray<string>): string =>
   execFileSync(command, args, { cwd: directory, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
@@ -17,48 +20,52 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-const project = mkdtempSync(join(tmpdir(), "airlock-package-"))
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0)
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, "close")
+  return port
+}
+
+const root = mkdtempSync(join(tmpdir(), "airlock-package-"))
 try {
-  const [packed] = JSON.parse(run(".", "npm", "pack", "--json", "--pack-destination", project)) as [
+  const [packed] = JSON.parse(run(".", "npm", "pack", "--json", "--pack-destination", root)) as [
     { filename: string }
   ]
-  const tarball = join(project, packed.filename)
+  const tarball = join(root, packed.filename)
   run(".", "npx", "publint", "run", tarball, "--strict")
   say("publint: the tarball is well made")
   run(".", "npx", "attw", tarball, "--profile", "esm-only")
   say("are-the-types-wrong: the types are right")
 
+  const port = await freePort()
+  const shop = await follow(
+    "docs/getting-started.md",
+    root,
+    (page) => page.replace("npm install effect-airlock ", `npm install ${tarball} `).replaceAll("3000", `${port}`)
+  )
+  say("docs/getting-started.md leads from an empty folder to what it shows")
+
   const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
     devDependencies: Record<string, string>
   }
-  const version = (name: string) => [name, devDependencies[name]!] as const
-  writeFileSync(
-    join(project, "package.json"),
-    JSON.stringify({
-      private: true,
-      type: "module",
-      dependencies: {
-        "effect-airlock": `file:${tarball}`,
-        ...Object.fromEntries([
-          "effect",
-          "@effect/platform",
-          "@effect/platform-node",
-          "@effect/sql",
-          "@effect/sql-sqlite-node",
-          "@effect/sql-pg",
-          "@effect/sql-mysql2",
-          "@effect/experimental",
-          "@effect/vitest",
-          "vitest",
-          "typescript",
-          "@types/node"
-        ].map(version)),
-        "@types/ws": "8"
-      }
-    })
+  const packages = ["@effect/sql-pg", "@effect/sql-mysql2", "@effect/experimental"]
+  run(
+    shop,
+    "npm",
+    "install",
+    "--no-fund",
+    "--no-audit",
+    "--loglevel=error",
+    "@types/ws@8",
+    ...packages.map((name) => `${name}@${devDependencies[name]!}`)
   )
-  run(project, "npm", "install", "--no-fund", "--no-audit", "--loglevel", "error")
 
+  // Inside of the shop, where it finds the packages.
+  const project = join(shop, "readme")
+  mkdirSync(project)
   for (const name of ["src", "test", "tsconfig.json", "vitest.config.ts"]) {
     cpSync(name, join(project, "repository", name), {
       recursive: true,
@@ -110,5 +117,5 @@ try {
   await runExample("bundle.mjs")
   say("README's example runs, bundled under a bundler's resolution")
 } finally {
-  rmSync(project, { recursive: true, force: true })
+  rmSync(root, { recursive: true, force: true })
 }

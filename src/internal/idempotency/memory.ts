@@ -43,6 +43,26 @@ const withNow = <A>(f: (now: number) => Effect.Effect<A, IdempotencyStoreError>)
     f(Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis())
   )
 
+/**
+ * Finds the oldest entry of a map. An iterator of its own remembers where that is: one that begins anew passes all places of
+ * deleted entries, of which V8 keeps thousands.
+ */
+const oldestOf = (entries: ReadonlyMap<string, Entry>): () => readonly [id: string, entry: Entry] | undefined => {
+  let iterator = entries.entries()
+  let oldest: readonly [string, Entry] | undefined
+  return () => {
+    while (entries.size > 0 && (oldest === undefined || entries.get(oldest[0]) !== oldest[1])) {
+      const next = iterator.next()
+      if (next.done === true) {
+        iterator = entries.entries()
+      } else {
+        oldest = next.value
+      }
+    }
+    return entries.size === 0 ? undefined : oldest
+  }
+}
+
 /** @internal */
 export const memoryOperations = ({ maxBytes, maxRecords }: MemoryLimits): IdempotencyStoreOperations => {
   /** Requests that run, in the order in which they were claimed, and responses, in the order in which they were stored. */
@@ -59,16 +79,20 @@ export const memoryOperations = ({ maxBytes, maxRecords }: MemoryLimits): Idempo
     mapOf(entry).set(id, entry)
     bytes += bytesOf(entry)
   }
+  const isFull = () => running.size + completed.size > maxRecords || bytes > maxBytes
+  const oldestRunning = oldestOf(running)
+  const oldestCompleted = oldestOf(completed)
   /** Drops what has expired, and then the oldest responses. A request that runs is not dropped. */
   const makeRoom = (now: number): boolean => {
-    const isFull = () => running.size + completed.size > maxRecords || bytes > maxBytes
-    for (const entries of [running, completed]) {
-      for (const [id, entry] of entries) {
-        if (entry.expiresAt > now && !(entries === completed && isFull())) {
-          break
-        }
-        remove(id, entry)
-      }
+    for (let oldest = oldestRunning(); oldest !== undefined && oldest[1].expiresAt <= now; oldest = oldestRunning()) {
+      remove(...oldest)
+    }
+    for (
+      let oldest = oldestCompleted();
+      oldest !== undefined && (oldest[1].expiresAt <= now || isFull());
+      oldest = oldestCompleted()
+    ) {
+      remove(...oldest)
     }
     return !isFull()
   }

@@ -152,9 +152,11 @@ const ServedKey: unique symbol = Symbol.for("effect-airlock/servedBody")
 
 type Serving = HttpServerRequest & { readonly [ServedKey]: Served }
 
-const textOf = (served: Served): string =>
-  // As without the middleware: Node keeps a byte order mark.
-  served.text ??= new TextDecoder("utf-8", { ignoreBOM: served.isNode }).decode(served.bytes)
+// As without the middleware: Node keeps a byte order mark.
+const utf8OfNode = new TextDecoder("utf-8", { ignoreBOM: true })
+const utf8 = new TextDecoder()
+
+const textOf = (served: Served): string => served.text ??= (served.isNode ? utf8OfNode : utf8).decode(served.bytes)
 
 const attempt = <A>(request: Serving, read: () => A) =>
   Effect.flatMap(HttpIncomingMessage.MaxBodySize, (limit) =>

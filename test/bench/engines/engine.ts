@@ -29,6 +29,8 @@ export interface BenchEngine {
      * jobs have. It is connected already.
      */
     readonly add: Effect.Effect<(jobs: number) => Promise<unknown>, never, Scope.Scope>
+    /** The same with jobs that have the data which ours store, where that costs the engine much. */
+    readonly addWithOurData?: Effect.Effect<(jobs: number) => Promise<unknown>, never, Scope.Scope>
     /** Runs the engine's own worker until the scope closes. The handler of a job does nothing but call `onJob`. */
     readonly work: (onJob: () => void) => Effect.Effect<void, never, Scope.Scope>
   }

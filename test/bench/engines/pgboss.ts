@@ -16,6 +16,14 @@ const boss = Effect.acquireRelease(
 
 const options = { retryLimit: 9, retryDelay: 1, retryBackoff: true, expireInSeconds: 960 }
 
+/** Inserts jobs by one call. */
+const adding = (dataOf: (id: string) => object) =>
+  Effect.map(boss, (boss) => (jobs: number) =>
+    boss.insert(Array.from({ length: jobs }, () => {
+      const id = randomUUID()
+      return { id, name, data: dataOf(id), singletonKey: id, ...options }
+    })))
+
 export const pgboss: BenchEngine = {
   jobs: 3000,
   setup: Effect.scoped(
@@ -27,11 +35,8 @@ export const pgboss: BenchEngine = {
     worker: PgBoss.worker({ connectionString, schema, concurrency })
   },
   own: {
-    add: Effect.map(boss, (boss) => (jobs: number) =>
-      boss.insert(Array.from({ length: jobs }, () => {
-        const id = randomUUID()
-        return { id, name, data: { email }, singletonKey: id, ...options }
-      }))),
+    add: adding(() => ({ email })),
+    addWithOurData: adding((id) => ({ id, task: "Mail", payload: { email }, version: 1, enqueuedAt: Date.now() })),
     work: (onJob) =>
       Effect.flatMap(boss, (boss) =>
         Effect.promise(async () => {
