@@ -53,9 +53,23 @@ export const lint: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "lint: a generator whose result Effect.flatten runs is reported",
-      symbol: "isFlattened",
-      replace: `effectNameOf(names, node) === "flatten"`,
+      symbol: "isWanted",
+      replace: `name === "flatten"`,
       by: "false",
+      tests: floating
+    },
+    {
+      breaks: "lint: a service whose properties are Effects is reported",
+      symbol: "pathOf",
+      replace: "isGeneratorOfEffect(names, fn) && !isPart",
+      by: "isGeneratorOfEffect(names, fn)",
+      tests: floating
+    },
+    {
+      breaks: "lint: an enqueue that Effect.as runs counts as kept",
+      symbol: "pathOf",
+      replace: "!(isSubject && hasSubject(call))",
+      by: "true",
       tests: floating
     }
   ]),
