@@ -148,7 +148,7 @@ export const lint: ReadonlyArray<Mutant> = [
     {
       breaks: "lint: the add of any object is a dispatch",
       symbol: "dispatchedTo",
-      replace: "origin !== undefined && matches(module, origin)",
+      replace: "isFrom(module)",
       by: "true",
       tests: dispatch
     },
