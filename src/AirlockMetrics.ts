@@ -82,7 +82,7 @@ export const lateIntents = counter("late_intents", "Intents refused because thei
  * @since 0.1.0
  * @category metrics
  */
-export const scopeSize = Metric.histogram(
+export const scopeSize: Metric.Metric.Histogram<number> = Metric.histogram(
   "airlock_scope_intents",
   MetricBoundaries.exponential({ start: 1, factor: 4, count: 8 }),
   "Intents held by a scope when it settled"
@@ -94,7 +94,7 @@ export const scopeSize = Metric.histogram(
  * @since 0.1.0
  * @category metrics
  */
-export const flushMillis = Metric.histogram(
+export const flushMillis: Metric.Metric.Histogram<number> = Metric.histogram(
   "airlock_flush_millis",
   MetricBoundaries.exponential({ start: 0.25, factor: 4, count: 10 }),
   "Milliseconds that a scope with intents took to settle"

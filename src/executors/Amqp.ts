@@ -8,10 +8,12 @@
  * @since 0.1.0
  */
 import type { ConsumeMessage, Options } from "amqplib"
+import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -132,18 +134,24 @@ export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Execu
             queues.set(name, queue)
             return queue
           }
+          // The function that names a queue can throw.
           const messages = intents.map((intent) =>
-            messageOf(intent, queueOf(intent), {
-              maxAttempts: intent.options.maxAttempts ?? intent.task.retry?.maxAttempts ?? maxAttempts,
-              native: intent.options.native
-            })
+            Either.try(() =>
+              messageOf(intent, queueOf(intent), {
+                maxAttempts: intent.options.maxAttempts ?? intent.task.retry?.maxAttempts ?? maxAttempts,
+                native: intent.options.native
+              })
+            )
           )
-          return Effect.map(publisher.publish(messages), (results) =>
-            results.map((cause, index) =>
-              cause === undefined
+          return Effect.map(publisher.publish(Arr.getRights(messages)), (results) => {
+            let next = 0
+            return messages.map((message, index) => {
+              const cause = Either.isRight(message) ? results[next++] : message.left
+              return cause === undefined
                 ? Exit.void
                 : Exit.fail(new DispatchError({ task: intents[index]!.task.name, cause }))
-            ))
+            })
+          })
         })
     })
   })
@@ -261,7 +269,7 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
     const { concurrency, drain, fork, process } = yield* jobRunner(options)
     const publisher = yield* makePublisher(options, { name: "effect-airlock worker", timeout: "10 seconds" })
 
-    const handle = async (message: ConsumeMessage): Promise<"done" | "back"> => {
+    const handle = async (message: ConsumeMessage, isLost: () => boolean): Promise<"done" | "back"> => {
       const job = jobOfMessage(message)
       if (job === undefined) {
         const error = new Error("No executor has published this message")
@@ -275,6 +283,10 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
         const error = thrown as Error
         const { attempt, maxAttempts } = job
         fork(attemptFailed(job, error))
+        if (isLost()) {
+          // Another copy would run beside the one that RabbitMQ delivers again.
+          return "back"
+        }
         return passOn(
           isForGood(error) || attempt >= maxAttempts
             ? deadLetterOf(message, { queue, attempt, error })

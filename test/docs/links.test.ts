@@ -4,6 +4,7 @@
 import { expect, it } from "@effect/vitest"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
+import { makeAnchors } from "../support/markdown.js"
 
 const markdown = (folder: string, recursive: boolean): ReadonlyArray<string> =>
   readdirSync(folder, { recursive, encoding: "utf8" }).filter((name) => name.endsWith(".md")).map((name) =>
@@ -15,20 +16,9 @@ const pages = [...markdown(".", false), ...markdown("docs", true)]
 /** A page without its examples, whose code may look like a heading or a link. */
 const proseOf = (page: string): string => readFileSync(page, "utf8").replaceAll(/^```[\s\S]*?^```$/gm, "")
 
-/** The anchors that GitHub and npm give to the headings of a page. */
 const anchorsOf = (page: string): ReadonlySet<string> => {
-  const seen = new Map<string, number>()
-  return new Set([...proseOf(page).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => {
-    const anchor = heading!
-      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
-      .trim()
-      .replaceAll(" ", "-")
-    const times = seen.get(anchor) ?? 0
-    seen.set(anchor, times + 1)
-    return times === 0 ? anchor : `${anchor}-${times}`
-  }))
+  const anchorOf = makeAnchors()
+  return new Set([...proseOf(page).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading!)))
 }
 
 /** The links of a page that lead nowhere. */

@@ -161,6 +161,14 @@ describeOnAmqp("RabbitMQ", (amqp) => {
       }))
   })
 
+  it.scopedLive("an executor whose Scope has closed opens no connection", () =>
+    Effect.gen(function*() {
+      const executor = yield* Effect.scoped(Amqp.executor({ connection: throughProxy(), queue: queueName() }))
+      const error = yield* mail("a").pipe(Airlock.scoped, Effect.flip, Effect.provide(Airlock.layer({ executor })))
+      expect(String(error.failures[0]?.reason)).toContain("is closed")
+      expect(connections()).toBe(0)
+    }))
+
   describe("the configuration", () => {
     const configured = (settings: Record<string, string>) =>
       Airlock.layerConfig({ executors: { amqp: Amqp.executorConfig() } }).pipe(
@@ -331,6 +339,60 @@ describeOnAmqp("RabbitMQ", (amqp) => {
         expect([attempts, mostRunning]).toEqual([[1, 1], 1])
       }))
 
+    it.scopedLive("makes no second copy of a message whose handler fails after its connection was lost", () =>
+      Effect.gen(function*() {
+        const queue = queueName()
+        const retries = `${queue}.retry.3600000`
+        const attempts: Array<number> = []
+        const gate = yield* Deferred.make<void>()
+        yield* start(
+          queue,
+          Mail.toLayer((_, { attempt }) =>
+            Effect.suspend(() =>
+              attempts.push(attempt) === 1
+                ? Effect.zipRight(Deferred.await(gate), Effect.fail(new Error("the first run")))
+                : Effect.void
+            )
+          ),
+          { connection: throughProxy(), concurrency: 1, retryDelay: "1 hour" }
+        )
+        yield* send(queue, mail("a"))
+        yield* until(Effect.sync(() => attempts.length === 1))
+        cut()
+        yield* until(Effect.map(depth(queue), (count) => count === 1))
+        restore()
+        // It is with the worker again.
+        yield* until(Effect.map(depth(queue), (count) => count === 0))
+        yield* Deferred.succeed(gate, undefined)
+        // It begins when the first run has ended.
+        yield* until(Effect.sync(() => attempts.length === 2))
+        expect(attempts).toEqual([1, 1])
+        const { messageCount } = yield* Effect.promise(() => amqp.channel().deleteQueue(retries))
+        expect(messageCount).toBe(0)
+      }))
+
+    for (const attempt of [0, 1.5, -1, 1e300]) {
+      it.scopedLive(`counts from 1 for a message whose header says that it is attempt ${attempt}`, () =>
+        Effect.gen(function*() {
+          const queue = queueName()
+          const attempts: Array<number> = []
+          yield* send(queue, mail("a", { maxAttempts: 2 }))
+          const { content, properties } = yield* taken(queue)
+          amqp.channel().sendToQueue(queue, content, {
+            ...properties,
+            headers: { ...properties.headers, "airlock-attempt": attempt }
+          })
+          yield* start(
+            queue,
+            Mail.toLayer((_, meta) =>
+              Effect.suspend(() => attempts.push(meta.attempt) === 1 ? Effect.fail(new Error("once")) : Effect.void)
+            )
+          )
+          yield* until(Effect.sync(() => attempts.length === 2))
+          expect(attempts).toEqual([1, 2])
+        }))
+    }
+
     it.scopedLive("starts while RabbitMQ is away, and begins when it is back", () =>
       Effect.gen(function*() {
         const queue = queueName()
@@ -389,7 +451,43 @@ describeOnAmqp("RabbitMQ", (amqp) => {
       expect(properties.headers?.["x-first-death-reason"]).toBe("delivery_limit")
     }))
 
+  it.scopedLive("publishes the others of an intent whose queue cannot be named", () =>
+    Effect.gen(function*() {
+      const name = queueName()
+      const queue = ({ payload }: { readonly payload: unknown }): string => {
+        if ((payload as { readonly to: string }).to === "poison") {
+          throw new Error("nobody knows")
+        }
+        return name
+      }
+      const error = yield* Effect.all([mail("a"), mail("poison"), mail("c")]).pipe(
+        Airlock.scoped,
+        Effect.flip,
+        Effect.provide(onRabbitMq({ queue }))
+      )
+      expect(error.failures.map(({ reason }) => String(reason))).toEqual([expect.stringContaining("nobody knows")])
+      expect((yield* takenAll(name, 2)).map((message) => bodyOf(message).payload)).toEqual([{ to: "a" }, { to: "c" }])
+    }))
+
   describe("the outbox in front of it", () => {
+    for (
+      const [why, native] of [
+        ["RabbitMQ", { expiration: "soon" }],
+        ["amqplib", { headers: { large: "x".repeat(100_000) } }]
+      ] as const
+    ) {
+      it.scopedLive(`makes a dead letter of an intent that ${why} refuses for good, and goes on`, () =>
+        Effect.gen(function*() {
+          const queue = queueName()
+          const executor = yield* Amqp.executor({ connection: url, queue })
+          yield* Layer.build(Outbox.relay({ executor, pollInterval: "20 millis" }))
+          const id = yield* SqlTransaction.transaction(mail("poison", { native: Amqp.native(native) }))
+          yield* until(Effect.map(Outbox.deadLetters(), ({ rows }) => rows.some((row) => row.id === id)))
+          yield* SqlTransaction.transaction(mail("b"))
+          expect(bodyOf(yield* taken(queue)).payload).toEqual({ to: "b" })
+        }).pipe(Effect.scoped, Effect.provide(application), Effect.provide(Airlock.unchecked)))
+    }
+
     it.scopedLive("loses nothing that was committed while RabbitMQ is down, and all of it leaves when RabbitMQ is back", () =>
       Effect.gen(function*() {
         const queue = queueName()

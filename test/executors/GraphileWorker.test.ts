@@ -347,6 +347,19 @@ describeOnPostgresProxy("graphile-worker", ({ client, cut, database, restore, th
   })
 
   describe("the outbox in front of it", () => {
+    it.scopedLive("makes a dead letter of an intent that PostgreSQL cannot store, and goes on", () =>
+      Effect.gen(function*() {
+        yield* empty
+        const executor = yield* GraphileWorker.executor({ connectionString: url() })
+        yield* Layer.build(Outbox.relay({ executor, pollInterval: "20 millis" }))
+        const native = GraphileWorker.native({ maxAttempts: 2 ** 20 })
+        const id = yield* SqlTransaction.transaction(mail("poison", { native }))
+        yield* until(Effect.map(Outbox.deadLetters(), ({ rows }) => rows.some((row) => row.id === id)))
+        yield* SqlTransaction.transaction(mail("b"))
+        yield* until(Effect.map(jobs, (jobs) => jobs.length === 1))
+        expect(yield* payloads).toEqual(["b"])
+      }).pipe(Effect.scoped, Effect.provide(application), Effect.provide(Airlock.unchecked)))
+
     it.scopedLive("loses nothing that was committed while PostgreSQL is down, and all of it leaves when it is back", () =>
       Effect.gen(function*() {
         yield* empty

@@ -286,6 +286,43 @@ describeOnPostgresProxy("pg-boss", ({ client, cut, database, restore, throughPro
         expect(attempts).toEqual([1])
       }))
 
+    for (
+      const [what, state, body] of [
+        ["fails", "active", Effect.fail(new Error("too late"))],
+        ["was stopped", "active", Effect.never],
+        ["succeeds", "completed", Effect.void]
+      ] as const
+    ) {
+      it.scopedLive(`a run that ${what} after its job expired, and was fetched again, leaves the job ${state}`, () =>
+        Effect.gen(function*() {
+          const own = yield* boss
+          const begun = yield* Deferred.make<void>()
+          const gate = yield* Deferred.make<void>()
+          yield* mail("a", { maxAttempts: 5 }).pipe(Airlock.scoped, Effect.provide(onPgBoss()))
+          yield* Effect.scoped(Effect.gen(function*() {
+            yield* start(
+              Mail.toLayer(() =>
+                Deferred.succeed(begun, undefined).pipe(
+                  Effect.zipRight(Deferred.await(gate)),
+                  Effect.zipRight(body)
+                )
+              ),
+              { concurrency: 1, drainTimeout: what === "was stopped" ? 0 : "10 seconds" }
+            )
+            yield* Deferred.await(begun)
+            // What pg-boss does with a job that expires.
+            yield* rows("UPDATE pgboss.job SET state = 'retry'").pipe(Effect.provide(client))
+            const again = yield* Effect.promise(() => own.fetch("airlock"))
+            expect(again.length).toBe(1)
+            yield* Deferred.succeed(gate, undefined)
+          }))
+          // The worker has closed: what became of its run is stored.
+          expect((yield* jobs).map(({ output, retry_count, state }) => [state, retry_count, output])).toEqual([
+            [state, 1, null]
+          ])
+        }))
+    }
+
     it.scopedLive("takes over the job of a worker that has died, when it expires", () =>
       Effect.gen(function*() {
         const own = yield* boss
@@ -333,6 +370,25 @@ describeOnPostgresProxy("pg-boss", ({ client, cut, database, restore, throughPro
   })
 
   describe("the outbox in front of it", () => {
+    for (
+      const [what, options] of [
+        ["an option", { native: PgBoss.native({ retryLimit: 2 ** 40 }) }],
+        ["the queue", { queue: "?" }]
+      ] as const
+    ) {
+      it.scopedLive(`makes a dead letter of an intent of which pg-boss refuses ${what} for good, and goes on`, () =>
+        Effect.gen(function*() {
+          yield* boss
+          const executor = yield* PgBoss.executor({ connectionString: url() })
+          yield* Layer.build(Outbox.relay({ executor, pollInterval: "20 millis" }))
+          const id = yield* SqlTransaction.transaction(mail("poison", options))
+          yield* until(Effect.map(Outbox.deadLetters(), ({ rows }) => rows.some((row) => row.id === id)))
+          yield* SqlTransaction.transaction(mail("b"))
+          yield* until(Effect.map(jobs, (jobs) => jobs.length === 1))
+          expect((yield* jobs).map(({ data }) => data.payload)).toEqual([{ to: "b" }])
+        }).pipe(Effect.scoped, Effect.provide(application), Effect.provide(Airlock.unchecked)))
+    }
+
     it.scopedLive("loses nothing that was committed while PostgreSQL is down, and all of it leaves when it is back", () =>
       Effect.gen(function*() {
         yield* boss

@@ -42,9 +42,16 @@ export const amqp: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "Amqp: a message that no other queue took is acknowledged",
-      symbol: "worker",
+      symbol: "worker.passOn",
       replace: "return \"back\"",
       by: "return \"done\"",
+      tests
+    },
+    {
+      breaks: "Amqp: a message that failed after its connection was lost is there twice",
+      symbol: "worker",
+      replace: "isLost()",
+      by: "false",
       tests
     },
     {
@@ -68,6 +75,13 @@ export const amqp: ReadonlyArray<Mutant> = [
       symbol: "guarantees",
       replace: "persistent: true",
       by: "persistent: false",
+      tests
+    },
+    {
+      breaks: "Amqp: a header that is no count is used as one",
+      symbol: "countIn",
+      replace: "Number.isSafeInteger(count)",
+      by: "true",
       tests
     },
     {
@@ -184,8 +198,29 @@ export const amqp: ReadonlyArray<Mutant> = [
     {
       breaks: "Amqp: the connection of an executor stays open",
       symbol: "makePublisher",
-      replace: "closing(() => leave(current))",
-      by: "Effect.void",
+      replace: "return leave(current)",
+      by: "return Promise.resolve()",
+      tests
+    },
+    {
+      breaks: "Amqp: an intent that RabbitMQ refuses for good looks like an outage",
+      symbol: "isForGood",
+      replace: "refusal.code === 406",
+      by: "refusal.code === 407",
+      tests
+    },
+    {
+      breaks: "Amqp: an intent that amqplib cannot encode looks like an outage",
+      symbol: "publishOn",
+      replace: "error instanceof IllegalOperationError",
+      by: "error instanceof Error",
+      tests
+    },
+    {
+      breaks: "Amqp: an executor whose Scope has closed opens a connection that nobody closes",
+      symbol: "makePublisher",
+      replace: "isClosed = true",
+      by: "",
       tests
     },
     {
@@ -214,8 +249,8 @@ export const amqp: ReadonlyArray<Mutant> = [
     {
       breaks: "Amqp: a message is acknowledged before its handler has ended",
       symbol: "consume.take",
-      replace: "settle(link, message, await handle(message))",
-      by: "(settle(link, message, \"done\"), await handle(message))",
+      replace: "settle(link, message, await handle(message, isLost))",
+      by: "(settle(link, message, \"done\"), await handle(message, isLost))",
       tests
     },
     {

@@ -220,6 +220,13 @@ export const engine: ReadonlyArray<Mutant> = [
   ]),
   ...inFile("src/internal/engine/worker.ts", [
     {
+      breaks: "engine: a worker that runs no job at a time does nothing, without a word",
+      symbol: "jobRunner",
+      replace: "concurrency < 1",
+      by: "concurrency < 0",
+      tests: ["test/internal/engine/worker.test.ts"]
+    },
+    {
       breaks: "engine: a job begins although the worker stops",
       symbol: "jobRunner.process",
       replace: "if (isStopping)",

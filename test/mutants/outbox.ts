@@ -740,6 +740,13 @@ export const outbox: ReadonlyArray<Mutant> = [
       tests: ["test/internal/outbox/store/sessions.test.ts"]
     },
     {
+      breaks: "outbox: a row that its session has claimed again has begun at once",
+      symbol: "makeSessions.findRunning",
+      replace: { text: " AND r.claim_number <= :last" },
+      by: "",
+      tests: ["test/internal/outbox/store/sessions.test.ts"]
+    },
+    {
       breaks: "outbox: a handler that ran when its process died has used no attempt",
       symbol: "makeSessions.reapOne",
       replace: `Number(row["attempt"]) + 1`,

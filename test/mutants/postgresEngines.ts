@@ -39,6 +39,20 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
       tests: [graphile]
     },
     {
+      breaks: "engines on PostgreSQL: an intent with a value that PostgreSQL cannot store looks like an outage",
+      symbol: "isForGood",
+      replace: "/^(22|23514|23502|54)/",
+      by: "/^never/",
+      tests: [pgBoss]
+    },
+    {
+      breaks: "engines on PostgreSQL: a job that cannot be made keeps the others of its batch",
+      symbol: "addJobs",
+      replace: "Cause.isDie(exit.cause)",
+      by: "false",
+      tests: ["test/internal/engine/jobTable.test.ts"]
+    },
+    {
       breaks: "engines on PostgreSQL: a batch waits for ever",
       symbol: "addJobs",
       replace: "duration: timeout",
@@ -145,6 +159,20 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
       symbol: "startBossWorker.run",
       replace: { text: ", started_on = NULL" },
       by: "",
+      tests: [pgBoss]
+    },
+    {
+      breaks: "pg-boss: a run that is over ends the next run of its job",
+      symbol: "startBossWorker.update",
+      replace: { text: "AND date_trunc('milliseconds', started_on) = " },
+      by: "AND started_on <> ",
+      tests: [pgBoss]
+    },
+    {
+      breaks: "pg-boss: a run that is over fails the next run of its job",
+      symbol: "startBossWorker.fail",
+      replace: "isMine ?",
+      by: "isMine || !isMine ?",
       tests: [pgBoss]
     },
     {

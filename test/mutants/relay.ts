@@ -71,7 +71,7 @@ export const relay: ReadonlyArray<Mutant> = [
     {
       breaks: "relay: a handler that does not end at the shutdown burns an attempt",
       symbol: "RelayState.leave",
-      replace: "store.begin(id, { upTo: 0, except: [], also: [] })",
+      replace: "store.begin(id, { upTo: 0, except: [], last: 0, also: [] })",
       by: "Effect.void",
       tests: [shutdown]
     }

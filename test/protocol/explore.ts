@@ -34,7 +34,14 @@ export const explore = (options: Options, limit = 2_000_000): ReadonlyArray<Visi
   return all
 }
 
-const keyOf = (state: State): string => JSON.stringify(state)
+/** A text that only equal states have. */
+const keyOf = ({ faults, history, relays, rows, sessions, writers }: State): string => {
+  const values = (of: object) => Object.values(of).join()
+  const relaysText = relays.map(({ isAlive, isCutOff, session, work }) =>
+    `${isAlive},${isCutOff},${session},${work.map((one) => one === null ? "" : values(one)).join(";")}`
+  )
+  return [faults, ...sessions, "", ...[...rows, ...writers, ...history].map(values), ...relaysText].join("|")
+}
 
 /** A shortest way to a state. */
 export const wayTo = (visited: Visited): ReadonlyArray<Action> => {

@@ -7,6 +7,8 @@ interface One {
   readonly row: Row
   readonly writer: Writer
   readonly history: History
+  /** Those of the other rows. */
+  readonly others: ReadonlyArray<History>
   readonly options: Options
 }
 
@@ -31,14 +33,22 @@ export const invariants: Readonly<Record<string, Invariant>> = {
   "a row has no more attempts than it may have": ({ options: { maxAttempts = 2 }, row }) => row.attempts <= maxAttempts,
   "a row runs once, and once more for each run whose result was not stored": ({ history }) =>
     history.effects <= 1 + history.windows,
-  "rows of a key run one after the other, in their order, unless a lease was lost": ({ history }) =>
-    !history.outOfOrder || history.windows > 0
+  "rows of a key run one after the other, in their order, unless a lease was lost": ({ history, others }) =>
+    !history.outOfOrder || others.some(({ windows }) => windows > 0)
 }
 
 /** The invariants that do not hold in a state. */
 export const broken = (state: State, options: Options): ReadonlyArray<string> =>
   Object.entries(invariants).flatMap(([says, holds]) =>
-    state.rows.every((row, i) => holds({ row, writer: state.writers[i]!, history: state.history[i]!, options }))
+    state.rows.every((row, i) =>
+        holds({
+          row,
+          writer: state.writers[i]!,
+          history: state.history[i]!,
+          others: state.history.filter((_, o) => o !== i),
+          options
+        })
+      )
       ? []
       : [says]
   )

@@ -62,7 +62,7 @@ export interface History {
   effects: number
   /** How often the run of a handler can have been repeated: its process died, or its lease was reaped, before the result was stored. */
   windows: number
-  /** A handler began while another row of the key was claimed, or before one that is earlier. */
+  /** The handler began while that of another row of the key ran, or before an earlier row was done. */
   outOfOrder: boolean
 }
 
@@ -399,7 +399,14 @@ export const stepsOf = (state: State, options: Options): ReadonlyArray<Step> => 
   return steps
 }
 
-const copyOf = (state: State): State => JSON.parse(JSON.stringify(state)) as State
+const copyOf = ({ faults, history, relays, rows, sessions, writers }: State): State => ({
+  rows: rows.map((row) => ({ ...row })),
+  writers: writers.map((writer) => ({ ...writer })),
+  relays: relays.map((relay) => ({ ...relay, work: relay.work.map((work) => work && { ...work }) })),
+  sessions: [...sessions],
+  history: history.map((one) => ({ ...one })),
+  faults
+})
 
 /** A name that nothing refers to any more: so there are finitely many states. */
 const newSession = ({ relays, rows, sessions }: State, r: number): string => {
@@ -454,8 +461,11 @@ const isHead = ({ rows }: State, i: number, key: Options["key"]): boolean =>
     !(isBefore(other, rows[i]!) || (key === "ordering" && other.state === "claimed"))
   )
 
-const isOutOfOrder = ({ rows }: State, i: number, key: Options["key"]): boolean =>
-  key === "ordering" && rows.some((other, o) => o !== i && (other.state === "claimed" || isBefore(other, rows[i]!)))
+const isOutOfOrder = ({ relays, rows }: State, i: number, key: Options["key"]): boolean =>
+  key === "ordering" &&
+  rows.some((other, o) =>
+    o !== i && (isBefore(other, rows[i]!) || relays.some(({ work }) => work[o]?.phase === "running"))
+  )
 
 const claim = (next: State, i: number, session: string, key: Options["key"]): void => {
   const row = next.rows[i]!
@@ -463,7 +473,7 @@ const claim = (next: State, i: number, session: string, key: Options["key"]): vo
   if (key === "dedupe") {
     next.rows.forEach((other, o) => {
       if (o !== i && waits(other) && other.readyAt! > row.readyAt!) {
-        other.state = "discarded"
+        next.rows[o] = { ...other, state: "discarded", lease: null, begun: false }
         next.history[o]!.duplicate = true
       }
     })

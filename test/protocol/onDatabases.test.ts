@@ -23,7 +23,7 @@ const cases: Readonly<Record<string, Options>> = {
     onExpiry: "discard"
   },
   "rows with an orderingKey": { rows: 2, relays: 2, faults: 1, key: "ordering" },
-  "held rows with a dedupeKey": { rows: 2, relays: 1, faults: 1, key: "dedupe", outerScope: true }
+  "rows with a dedupeKey": { rows: 2, relays: 1, faults: 1, key: "dedupe" }
 }
 
 interface Move {
@@ -32,19 +32,18 @@ interface Move {
   readonly after: State
 }
 
-/** What tells a kind of step from another: what is done, and what becomes of each row. */
-const kindOf = ({ action: { does, isLost = false, to }, after, before }: Move): string =>
+/** What tells a kind of step from another: what is done, and from where to where it leads the rows that it is about. */
+const kindOf = ({ action: { by, does, to }, after, before }: Move): string =>
   JSON.stringify([
     does,
-    isLost,
-    before.rows.map((row, i) => [
-      i === to,
-      row.state,
-      row.begun,
-      row.attempts,
-      row.lease !== null && before.sessions.includes(row.lease),
-      after.rows[i]!.state
-    ])
+    before.rows.map((row, i) => {
+      const next = after.rows[i]!
+      return next.state !== row.state || i === to || by === `writer ${i}`
+        ? [row.state, row.attempts, row.lease !== null && before.sessions.includes(row.lease), next.state]
+        : does === "claim" || does === "block"
+        ? row.state
+        : null
+    })
   ])
 
 const movesTo = (visited: Visited): ReadonlyArray<Move> => {
@@ -55,8 +54,16 @@ const movesTo = (visited: Visited): ReadonlyArray<Move> => {
   return moves
 }
 
-/** A shortest way for each kind of step. Ways that are the beginning of another one are left out. */
+const found = new Map<Options, ReadonlyArray<ReadonlyArray<Move>>>()
+
 const waysOf = (options: Options): ReadonlyArray<ReadonlyArray<Move>> => {
+  const ways = found.get(options) ?? findWays(options)
+  found.set(options, ways)
+  return ways
+}
+
+/** A shortest way for each kind of step. Ways that are the beginning of another one are left out. */
+const findWays = (options: Options): ReadonlyArray<ReadonlyArray<Move>> => {
   const byKind = new Map<string, ReadonlyArray<Move>>()
   for (const visited of explore(options)) {
     for (const { action, to } of visited.next) {
@@ -86,6 +93,7 @@ const sessionId = (name: string): string => {
 /** Does on the database what the processes of a step do there. */
 const apply = (
   { action, after, before }: Move,
+  claims: { number: number },
   { delay = false, key, onExpiry = "release", outerScope = false }: Options
 ) =>
   Effect.gen(function*() {
@@ -134,9 +142,10 @@ const apply = (
         return expect(yield* store.heartbeat(sessionOf(sessionId(session)), hour)).toBe(false)
       case "claim":
       case "block": {
+        claims.number++
         const claimed = yield* store.claim({
           lease: sessionId(session),
-          claimNumber: 1,
+          claimNumber: claims.number,
           lanes: [{ queue: `queue ${i}`, task: "Note", version: 1, limit: 1 }],
           limit: 1,
           maxBytes: 1_000
@@ -146,7 +155,9 @@ const apply = (
       }
       case "begin": {
         const also = after.rows.flatMap(({ begun, lease }, i) => begun && lease === session ? [idOf(i)] : [])
-        return expect(yield* store.begin(sessionId(session), { upTo: 0, except: [], also })).toBe(true)
+        return expect(yield* store.begin(sessionId(session), { upTo: 0, except: [], last: claims.number, also })).toBe(
+          true
+        )
       }
       case "unclaim":
         return yield* store.unclaim(sessionId(work!.session), [id])
@@ -205,9 +216,10 @@ const go = (way: ReadonlyArray<Move>, options: Options) =>
     const sql = yield* SqlClient.SqlClient
     yield* sql.unsafe(`DELETE FROM ${table}`)
     yield* sql.unsafe(`DELETE FROM ${table}_relay`)
+    const claims = { number: 0 }
     for (const [index, move] of way.entries()) {
       const steps = way.slice(0, index + 1).map(({ action }) => nameOf(action)).join("\n")
-      yield* apply(move, options).pipe(
+      yield* apply(move, claims, options).pipe(
         Effect.catchAllDefect((error) => Effect.die(new Error(`After\n${steps}\n${String(error)}`)))
       )
       expect(yield* stored, steps).toEqual(expected(move.after))

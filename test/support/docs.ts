@@ -27,7 +27,8 @@ rmSync(directory, { recursive: true, force: true })
 mkdirSync(directory, { recursive: true })
 
 let examples = 0
-for (const file of [...pages, ...files("src", ".ts")]) {
+// The API reference repeats the examples of the docstrings.
+for (const file of [...pages, ...files("src", ".ts")].filter((file) => !file.startsWith("docs/api/"))) {
   for (const [, code] of proseOf(file).matchAll(/^```ts\n([\s\S]*?)^```$/gm)) {
     examples++
     writeFileSync(join(directory, `${file.replaceAll(/\W+/g, "-")}-${examples}.ts`), `${code}\nexport {}\n`)

@@ -15,6 +15,7 @@ import { DispatchError } from "../../AirlockError.js"
 import type { Intent } from "../../Intent.js"
 import type { Outcome, Transactional } from "../contract/executor.js"
 import { makeExecutor, type OutboxExecutor } from "../outbox/executor.js"
+import { Discard } from "../outbox/signal.js"
 import { onConnection } from "../outbox/store/connection.js"
 import { inOwnTransaction } from "../outbox/store/ownTransaction.js"
 
@@ -74,7 +75,7 @@ export const addJobs = (
 ): Effect.Effect<ReadonlyArray<Outcome>> =>
   Effect.exit(insert(intents)).pipe(
     Effect.flatMap((exit) =>
-      Exit.isSuccess(exit) || intents.length === 1 || !isRefusal(reasonOf(exit.cause))
+      Exit.isSuccess(exit) || intents.length === 1 || !(Cause.isDie(exit.cause) || isRefusal(reasonOf(exit.cause)))
         ? Effect.succeed(intents.map((intent) => outcomeOf(intent, exit)))
         : Effect.forEach(intents, (intent) =>
           Effect.map(Effect.exit(insert([intent])), (exit) => outcomeOf(intent, exit)))
@@ -90,13 +91,36 @@ export const addJobs = (
 /** A job that cannot be added as it is. @internal */
 export class JobRefusedError extends Error {}
 
+/** A job that can be added later. @internal */
+export class JobRefusedForNowError extends JobRefusedError {}
+
 /** Whether the reason is in one of the jobs, and not in the connection. */
 const isRefusal = (error: unknown): boolean =>
   error instanceof JobRefusedError ||
   typeof error === "object" && error !== null && "severity" in error && error.severity === "ERROR"
 
-const outcomeOf = ({ task }: Intent, exit: Exit.Exit<unknown, unknown>): Outcome =>
-  Exit.isSuccess(exit) ? Exit.void : Exit.fail(new DispatchError({ task: task.name, cause: reasonOf(exit.cause) }))
+/**
+ * Whether no later attempt can succeed: PostgreSQL cannot store a value (22), a rule of the table forbids it (23514, 23502), or it
+ * is too large for an index (54).
+ */
+const isForGood = (error: unknown): boolean =>
+  error instanceof JobRefusedError
+    ? !(error instanceof JobRefusedForNowError)
+    : isRefusal(error) && /^(22|23514|23502|54)/.test(String((error as { readonly code?: unknown }).code))
+
+/** An intent that is refused for good becomes a dead letter of the outbox in front: else it would look like an outage, for ever. */
+const outcomeOf = ({ task }: Intent, exit: Exit.Exit<unknown, unknown>): Outcome => {
+  if (Exit.isSuccess(exit)) {
+    return Exit.void
+  }
+  const reason = reasonOf(exit.cause)
+  return Exit.fail(
+    new DispatchError({
+      task: task.name,
+      cause: isForGood(reason) ? new Discard({ reason: (reason as Error).message, cause: reason }) : reason
+    })
+  )
+}
 
 const reasonOf = (cause: Cause.Cause<unknown>): unknown => {
   const error = Cause.squash(cause)

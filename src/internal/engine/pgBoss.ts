@@ -9,7 +9,7 @@ import * as Runtime from "effect/Runtime"
 import type * as EffectScope from "effect/Scope"
 import Boss from "pg-boss"
 import type { Intent } from "../../Intent.js"
-import { JobRefusedError, type JobTable, type Query, type Statement } from "./jobTable.js"
+import { JobRefusedError, JobRefusedForNowError, type JobTable, type Query, type Statement } from "./jobTable.js"
 import { firstOfEachKey, postgresDataOf, type PostgresJobData } from "./postgres.js"
 
 /** The schema of pg-boss, unless the user names another one. @internal */
@@ -93,7 +93,7 @@ export const bossTable = (boss: Boss, query: Query, { defaults, queueOf, schema 
         missing.forEach((name) => policies.delete(name))
         return missing.length === 0
           ? Effect.void
-          : Effect.fail(new JobRefusedError(`pg-boss has no queue "${missing.join(`", "`)}" any more`))
+          : Effect.fail(new JobRefusedForNowError(`pg-boss has no queue "${missing.join(`", "`)}" any more`))
       }
     )
 

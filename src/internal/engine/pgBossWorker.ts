@@ -98,18 +98,25 @@ export const startBossWorker = (
         Effect.catchAll((error) => Effect.as(failed(error), []))
       )
 
-    const update = (set: string, id: string) =>
-      on((boss) =>
-        boss.getDb().executeSql(
-          `UPDATE ${schema}.job SET ${set} WHERE name = $1 AND id = $2 AND state = 'active'`,
-          [queue, id]
+    /**
+     * Changes a job while this run has it, and says whether it does. When the job has expired, or when the answer to the last try
+     * was lost, another run may have it. The time when a run began tells them apart.
+     */
+    const update = (set: string, { id, startedOn }: Boss.JobWithMetadata): Effect.Effect<boolean, unknown> =>
+      on(async (boss) => {
+        const { rows } = await boss.getDb().executeSql(
+          `UPDATE ${schema}.job SET ${set} WHERE name = $1 AND id = $2 AND state = 'active' ` +
+            // A driver may give milliseconds.
+            `AND date_trunc('milliseconds', started_on) = date_trunc('milliseconds', $3::timestamptz) RETURNING id`,
+          [queue, id, startedOn]
         )
-      )
+        return rows.length > 0
+      })
 
     const fail = (job: Boss.JobWithMetadata, error: Error) =>
-      Effect.zipRight(
-        isForGood(error) ? update("retry_limit = retry_count", job.id) : Effect.void,
-        on((boss) => boss.fail(queue, job.id, outputOf(error)))
+      Effect.flatMap(
+        update(isForGood(error) ? "retry_limit = retry_count" : "state = state", job),
+        (isMine) => isMine ? on((boss) => boss.fail(queue, job.id, outputOf(error))) : Effect.void
       )
 
     const settle = (self: Effect.Effect<unknown, unknown>) =>
@@ -130,7 +137,7 @@ export const startBossWorker = (
           free()
           if (outcome === "stopped") {
             // A job that has not started has no attempt to count.
-            return settle(update("state = 'retry', started_on = NULL", job.id))
+            return settle(update("state = 'retry', started_on = NULL", job))
           }
           completed.push(job.id)
           return endings.wake()
@@ -188,7 +195,7 @@ const isTaken = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "code" in error && error.code === "23505"
 
 const outputOf = ({ message, name, stack = "" }: Error) => ({
-  name,
+  name: storableText(name),
   message: storableText(message),
   stack: storableText(stack)
 })

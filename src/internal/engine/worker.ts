@@ -30,7 +30,7 @@ export interface WorkerSettings {
    * fails.
    */
   readonly tasks?: ReadonlyArray<string>
-  /** How many jobs run at a time. Default: 10. */
+  /** How many jobs run at a time. It is a defect if it is not an integer of at least 1. Default: 10. */
   readonly concurrency?: number
   /** The time limit of a handler, unless its task has one of its own. Default: 15 minutes. */
   readonly timeout?: Duration.DurationInput
@@ -81,6 +81,12 @@ export const jobRunner = (
   { concurrency = 10, drainTimeout = "10 seconds", tasks, timeout = "15 minutes" }: WorkerSettings
 ): Effect.Effect<JobRunner, never, Airlock> =>
   Effect.gen(function*() {
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+      // With none at a time it would do nothing, or take all messages and run none.
+      return yield* Effect.die(
+        new RangeError(`A worker needs an integer of at least 1 as its option \`concurrency\`, and got ${concurrency}`)
+      )
+    }
     const { handlers } = yield* Airlock
     const served = yield* servedOf(handlers, tasks)
     // The span in which the Layer is built is not the parent of the jobs.

@@ -33,7 +33,7 @@ export class RetryAfter extends Schema.TaggedError<RetryAfter>("effect-airlock/R
 }
 
 /**
- * A handler gives up its intent: see `Outbox.discard`.
+ * A handler gives up its intent (see `Outbox.discard`), or an engine refuses it for good.
  *
  * @since 0.1.0
  * @category errors
@@ -43,8 +43,8 @@ export class Discard extends Schema.TaggedError<Discard>("effect-airlock/Discard
   cause
 }) {
   override get message(): string {
-    return `${this.reason}. The handler asks the relay of the outbox, or the worker of an engine, for no further attempt. ` +
-      "Where another executor runs it, this is an ordinary failure."
+    return `${this.reason}. This asks the relay of the outbox, or the worker of an engine, for no further attempt. ` +
+      "Elsewhere it is an ordinary failure."
   }
 }
 

@@ -74,7 +74,7 @@ export const crashes = (test: DefineTest): void => {
       Effect.gen(function*() {
         yield* transaction(order("a"))
         const { claimed, ids, lease } = yield* claimAll
-        yield* (yield* store).begin(lease, { upTo: 0, except: [], also: ids })
+        yield* (yield* store).begin(lease, { upTo: 0, except: [], last: 1, also: ids })
         expect([claimed.length, yield* deliver]).toEqual([1, []])
         yield* leasesPass
         expect(yield* deliver).toEqual(["a"])

@@ -37,7 +37,7 @@ export const deliver = Effect.gen(function*() {
     yield* reap
   }
   const { claimed, ids, lease } = yield* claimAll
-  yield* begin(lease, { upTo: 0, except: [], also: ids })
+  yield* begin(lease, { upTo: 0, except: [], last: 1, also: ids })
   for (const row of claimed) {
     const [outcome] = yield* handlers.run([yield* intentOf(row, handlers)], { attempt: row.attempt + 1 })
     if (outcome !== undefined && Exit.isSuccess(outcome)) {

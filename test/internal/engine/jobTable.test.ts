@@ -20,6 +20,18 @@ describe("a batch for an engine on PostgreSQL", () => {
         expect.stringContaining("did not answer within 5s")
       ])
     }))
+
+  it.effect("has the others of an intent whose job cannot be made", () =>
+    Effect.gen(function*() {
+      const insert: JobTable["insert"] = (intents) =>
+        Effect.sync(() => {
+          if (intents.some(({ options }) => options.origin === "poison")) {
+            throw new Error("the queue of an intent cannot be named")
+          }
+        })
+      const outcomes = yield* addJobs(insert, [item("a"), item("b", { origin: "poison" }), item("c")], "5 seconds")
+      expect(outcomes.map(Exit.isSuccess)).toEqual([true, false, true])
+    }))
 })
 
 onPostgres((database) => {

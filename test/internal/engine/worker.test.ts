@@ -52,6 +52,16 @@ describe("the worker of an engine", () => {
       yield* runner.drain(close)
     }))
 
+  for (const concurrency of [0, -1, 1.5, Infinity, NaN]) {
+    test(`dies if it is told to run ${concurrency} jobs at a time`, () =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.exit(runnerWith(Layer.empty, { concurrency }))
+        expect(failureOf(exit)).toContain(
+          `an integer of at least 1 as its option \`concurrency\`, and got ${concurrency}`
+        )
+      }))
+  }
+
   for (const [name, limit] of [["Mail", "1 minute"], ["Quick", "1 second"]] as const) {
     test(`interrupts a handler of "${name}" after ${limit}, and runs the next job`, () =>
       Effect.gen(function*() {

@@ -124,7 +124,7 @@ describe("a signal of a handler", () => {
         `Dispatching "Job" failed: RetryAfter: The handler asks the relay of the outbox for its next attempt in 1m 30s. ${elsewhere}`
       )
       expect(yield* flushing(Outbox.discard("no such address"))).toBe(
-        `Dispatching "Job" failed: Discard: no such address. The handler asks the relay of the outbox, or the worker of an engine, for no further attempt. Where another executor runs it, this is an ordinary failure.`
+        `Dispatching "Job" failed: Discard: no such address. This asks the relay of the outbox, or the worker of an engine, for no further attempt. Elsewhere it is an ordinary failure.`
       )
       expect(yield* flushing(Outbox.snooze("1 hour"))).toBe(
         "Dispatching \"Job\" failed: Snooze: The handler asks the relay of the outbox to run it again in 1h, and not to count " +

@@ -20,6 +20,9 @@ export interface Consumer {
 
 const firstPause = Duration.millis(500)
 
+/** AMQP has 16 bits for the number. */
+const mostUnacknowledged = 65_535
+
 const longestPause = Duration.seconds(30)
 
 /**
@@ -34,8 +37,8 @@ export const consume = (
     readonly queue: string
     /** How many messages are handled at a time. */
     readonly concurrency: number
-    /** Is never rejected. */
-    readonly handle: (message: ConsumeMessage) => Promise<"done" | "back">
+    /** Is never rejected. RabbitMQ delivers a message again whose connection was lost. */
+    readonly handle: (message: ConsumeMessage, isLost: () => boolean) => Promise<"done" | "back">
   }
 ): Effect.Effect<Consumer, never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -57,8 +60,9 @@ export const consume = (
       } else {
         await new Promise<void>((resolve) => waiting.push(resolve))
       }
-      if (link.reason() === undefined) {
-        settle(link, message, await handle(message))
+      const isLost = (): boolean => link.reason() !== undefined
+      if (!isLost()) {
+        settle(link, message, await handle(message, isLost))
       }
       const next = waiting.shift()
       if (next === undefined) {
@@ -73,7 +77,7 @@ export const consume = (
 
     const subscribe = async (link: Link, onEnd: () => void): Promise<void> => {
       await link.declare(jobQueue(queue))
-      await link.channel.prefetch(concurrency)
+      await link.channel.prefetch(Math.min(concurrency, mostUnacknowledged))
       if (isStopping) {
         return
       }

@@ -93,7 +93,8 @@ const dataIn = (content: Buffer): JobData | undefined => {
 
 const countIn = (headers: MessagePropertyHeaders, name: string, standard: number): number => {
   const count: unknown = headers[name]
-  return typeof count === "number" ? count : standard
+  // Anybody can publish a message with any headers.
+  return typeof count === "number" && Number.isSafeInteger(count) && count > 0 ? count : standard
 }
 
 /** The longest delay of a retry. */

@@ -4,10 +4,11 @@
  *
  * @internal
  */
-import type { ConfirmChannel, Options } from "amqplib"
+import { type ConfirmChannel, IllegalOperationError, type Options } from "amqplib"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { Discard } from "../../outbox/signal.js"
 import { type ConnectionSettings, type Link, openLink } from "./link.js"
 import type { Queue } from "./queues.js"
 
@@ -34,6 +35,7 @@ export const makePublisher = (
 ): Effect.Effect<Publisher, never, Scope.Scope> =>
   Effect.gen(function*() {
     let current: Promise<Link> | undefined
+    let isClosed = false
     const leave = async (link: Promise<Link> | undefined): Promise<void> => {
       if (current === link) {
         current = undefined
@@ -41,6 +43,9 @@ export const makePublisher = (
       await link?.then(({ close }) => close(), () => {})
     }
     const open = async (): Promise<Link> => {
+      if (isClosed) {
+        throw new Error("The connection to RabbitMQ is closed")
+      }
       const before = current
       const isLost = await before?.then(({ reason }) => reason() !== undefined, () => true)
       if (isLost === true) {
@@ -53,11 +58,16 @@ export const makePublisher = (
       const isBlocked = await link?.then(({ blocked }) => blocked() !== undefined, () => false)
       await (isBlocked ? undefined : leave(link))
     }
-    yield* Effect.addFinalizer(() => closing(() => leave(current)))
+    yield* Effect.addFinalizer(() =>
+      closing(() => {
+        isClosed = true
+        return leave(current)
+      })
+    )
     return {
       publish: (messages) =>
         Effect.tryPromise({
-          try: (signal) => publishAll(open, messages, signal),
+          try: (signal) => publishAll({ open, openOwn: () => openLink(settings, name) }, messages, signal),
           catch: errorOf
         }).pipe(
           Effect.timeoutFail({
@@ -90,7 +100,7 @@ const refused = new Error("RabbitMQ could not store the message")
 const pauseMillis = 200
 
 const publishAll = async (
-  open: () => Promise<Link>,
+  { open, openOwn }: { readonly open: () => Promise<Link>, readonly openOwn: () => Promise<Link> },
   messages: ReadonlyArray<Message>,
   signal: AbortSignal
 ): Promise<void> => {
@@ -107,12 +117,49 @@ const publishAll = async (
     return
   }
   // For one message RabbitMQ has closed the channel, and has confirmed none of those that came after it.
-  for (const message of messages.filter(({ result }) => result === refusal)) {
-    await open().then((link) => publishOn(link, [message], signal)).catch((error: unknown) => {
+  await publishOneByOne(openOwn, messages.filter(({ result }) => result === refusal), signal)
+}
+
+/** On a connection of its own, where RabbitMQ can refuse no other message. */
+const publishOneByOne = async (
+  openOwn: () => Promise<Link>,
+  messages: ReadonlyArray<Message>,
+  signal: AbortSignal
+): Promise<void> => {
+  let link: Link | undefined
+  const close = async (): Promise<void> => link?.close()
+  signal.addEventListener("abort", close)
+  try {
+    for (const message of messages) {
+      if (signal.aborted) {
+        return
+      }
+      if (link?.reason() !== undefined) {
+        await close()
+        link = undefined
+      }
+      link ??= await openOwn()
+      await publishOn(link, [message], signal)
+      const refusal = link.refusal()
+      if (refusal !== undefined && message.result === refusal && isForGood(refusal)) {
+        message.result = refusedForGood(refusal)
+      }
+    }
+  } catch (error) {
+    messages.filter(({ result }) => result !== "stored").forEach((message) => {
       message.result = errorOf(error)
     })
+  } finally {
+    signal.removeEventListener("abort", close)
+    await close()
   }
 }
+
+/** RabbitMQ does not take such a message: a value in it is wrong (406), or it is too large (311, 406). */
+const isForGood = (refusal: Error): boolean => "code" in refusal && (refusal.code === 406 || refusal.code === 311)
+
+/** The outbox in front makes a dead letter of such an intent: else it would look like an outage, for ever. */
+const refusedForGood = (error: Error): Error => new Discard({ reason: error.message, cause: error })
 
 const publishOn = async (link: Link, messages: ReadonlyArray<Message>, signal: AbortSignal): Promise<void> => {
   const why = link.blocked()
@@ -158,7 +205,8 @@ const publishOn = async (link: Link, messages: ReadonlyArray<Message>, signal: A
         answered()
       })
     } catch (error) {
-      message.result = errorOf(error)
+      // The channel is closed, or amqplib cannot encode the message.
+      message.result = error instanceof IllegalOperationError ? error : refusedForGood(errorOf(error))
       answered()
     }
     if (!hasRoom) {

@@ -102,8 +102,8 @@ export class RelayState {
     const also = begun.filter(({ claimNumber }) => claimNumber >= firstWaiting)
     const except = waiting.filter(({ claimNumber }) => claimNumber <= last)
     return also.length <= except.length
-      ? { upTo: firstWaiting - 1, except: [], also: also.map(({ id }) => id) }
-      : { upTo: last, except: except.map(({ id }) => id), also: [] }
+      ? { upTo: firstWaiting - 1, except: [], last, also: also.map(({ id }) => id) }
+      : { upTo: last, except: except.map(({ id }) => id), last, also: [] }
   }
 
   /** The tasks that this relay can run, with the newest version of each. An engine takes every task and version. */
@@ -131,7 +131,7 @@ export class RelayState {
       ? store.unregister(id)
       // No attempt is counted for them.
       : Effect.zipRight(
-        store.begin(id, { upTo: 0, except: [], also: [] }),
+        store.begin(id, { upTo: 0, except: [], last: 0, also: [] }),
         store.unclaimOthers(id, unfinished.flatMap(({ ids }) => ids))
       )
   }

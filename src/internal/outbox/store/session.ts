@@ -42,8 +42,9 @@ export interface Reaped {
 }
 
 /**
- * The rows of a session whose handlers have begun: those of all claims up to a number, except some, and some of later claims. Rows
- * that the session no longer has may be among them. So few words name many rows.
+ * The rows of a session whose handlers have begun: those of all claims up to a number, except some, and some of later claims. So few
+ * words name many rows. Rows that the session no longer has may be among them. One that it has claimed again since is not: its claim
+ * is later than the last one of these rows.
  *
  * @internal
  */
@@ -51,10 +52,12 @@ export interface Begun {
   /** The number of a claim. */
   readonly upTo: number
   readonly except: ReadonlyArray<string>
+  /** The number of the last claim that has some of these rows. */
+  readonly last: number
   readonly also: ReadonlyArray<string>
 }
 
-const noneBegun: Begun = { upTo: 0, except: [], also: [] }
+const noneBegun: Begun = { upTo: 0, except: [], last: 0, also: [] }
 
 /** @internal */
 export interface Sessions {
@@ -128,7 +131,11 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
     `SELECT ${begunColumns} FROM ${outbox} AS r WHERE r.state = 'claimed' AND r.lease = :lease AND r.claim_number <= :number`
   )
   const findRunning = statement(
-    dialect.select(outbox, begunColumns, "r.state = 'claimed' AND r.lease = :lease AND r.claim_number > :number")
+    dialect.select(
+      outbox,
+      begunColumns,
+      "r.state = 'claimed' AND r.lease = :lease AND r.claim_number > :number AND r.claim_number <= :last"
+    )
   )
   const count = statement(`SELECT COUNT(*) AS count FROM ${outbox} WHERE state = 'claimed' AND lease = :lease`)
   // The lease stays, so that the relay of the session can still acknowledge a row that no other relay has claimed.
@@ -149,11 +156,11 @@ VALUES (:id, :name, ${dialect.now}, ${dialect.now} + :millis, :tasks, :queues, '
       const relay = String(session["name"])
       const at = Number(session["now"])
       // `begin` writes this column.
-      const { also, except, upTo } = JSON.parse(String(session["running"])) as Begun
+      const { also, except, last, upTo } = JSON.parse(String(session["running"])) as Begun
       const others = new Set(except)
       const begun = [
         ...(yield* findBegun({ lease, number: upTo })).filter(({ id }) => !others.has(String(id))),
-        ...(also.length === 0 ? [] : yield* findRunning({ lease, number: upTo, ids: dialect.list(also) }))
+        ...(also.length === 0 ? [] : yield* findRunning({ lease, number: upTo, last, ids: dialect.list(also) }))
       ]
       if (begun.length > 0) {
         const given = begun.map((row) => {

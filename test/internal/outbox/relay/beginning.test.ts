@@ -30,7 +30,7 @@ describe("before a handler begins", () => {
   test(
     "the session names its row, beside those that still run",
     Effect.gen(function*() {
-      let noted: Begun = { upTo: 0, except: [], also: [] }
+      let noted: Begun = { upTo: 0, except: [], last: 0, also: [] }
       const claims = new Map<number, number>()
       const isNoted = (n: number) =>
         noted.also.includes(idOf(n)) || claims.get(n)! <= noted.upTo && !noted.except.includes(idOf(n))
@@ -161,7 +161,7 @@ describe("when the process of a relay dies", () => {
       state.rows.add(claimedRow(1, 1))
       state.rows.add(claimedRow(3, 2))
       state.givenBack = [claimedRow(2, 1)]
-      expect(state.begun).toEqual({ upTo: 2, except: [idOf(2)], also: [] })
+      expect(state.begun).toEqual({ upTo: 2, except: [idOf(2)], last: 2, also: [] })
     }))
 
   test(
@@ -171,7 +171,7 @@ describe("when the process of a relay dies", () => {
       const sql = yield* SqlClient.SqlClient
       yield* insert(...rowsUpTo(48))
       expect((yield* claimed(48, session)).length).toBe(48)
-      yield* store.begin(session, { upTo: 0, except: [], also: [idOf(1), idOf(2)] })
+      yield* store.begin(session, { upTo: 0, except: [], last: 1, also: [idOf(1), idOf(2)] })
       yield* sql`UPDATE airlock_outbox_relay SET expires_at = 0 WHERE id = ${session}`
       const { logs, ran } = yield* running(() => Effect.void, { maxAttempts: 1 })
       yield* later(Effect.map(states, ({ claimed, ready }) => claimed === undefined && ready === undefined))

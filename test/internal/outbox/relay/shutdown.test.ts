@@ -83,7 +83,12 @@ describe("a relay that shuts down", () => {
       yield* settle
       yield* Effect.gen(function*() {
         expect(yield* states).toEqual({ claimed: [1], ready: [2, 3] })
-        expect((yield* sessions).map(({ running }) => JSON.parse(running))).toEqual([{ upTo: 0, except: [], also: [] }])
+        expect((yield* sessions).map(({ running }) => JSON.parse(running))).toEqual([{
+          upTo: 0,
+          except: [],
+          last: 0,
+          also: []
+        }])
         yield* sql`UPDATE airlock_outbox_relay SET expires_at = 0 WHERE name = 'r'`
         expect(yield* (yield* Outbox).reap).toEqual([{ relay: "r", rows: 1, attempts: 0 }])
       }).pipe(Effect.ensuring(gate.open))

@@ -120,7 +120,7 @@ onEachServer((database) => {
         yield* register(session, -1)
         const [first, , second] = yield* Effect.all([claimed(10), store.reap, claimed(10)], { concurrency: 3 })
         yield* store.reap
-        expect(yield* store.begin(session, { upTo: 0, except: [], also: [] })).toBe(false)
+        expect(yield* store.begin(session, { upTo: 0, except: [], last: 0, also: [] })).toBe(false)
         expect((yield* store.counts).ready).toBe(40)
         expect([first, second].flat().length).toBeLessThanOrEqual(20)
       }
@@ -151,7 +151,7 @@ onEachServer((database) => {
         const sql = yield* SqlClient.SqlClient
         yield* store.insert([row(1), row(2)], ready)
         yield* claimed()
-        yield* store.begin(session, { upTo: 1, except: [], also: [] })
+        yield* store.begin(session, { upTo: 1, except: [], last: 1, also: [] })
         yield* register(session, -1)
         const snoozing = yield* open(store.fail(session, [{ ...retry(1), attempt: 0, error: null }]))
         const reaping = yield* Effect.fork(store.reap)
@@ -291,9 +291,12 @@ onEachServer((database) => {
           if (random() < 0.1) {
             yield* store.heartbeat(sessionOf(lease), -1)
             // Another relay may reap it first.
-            yield* Effect.repeat(Effect.zipRight(store.reap, store.begin(lease, { upTo: 0, except: [], also: [] })), {
-              while: (isAlive) => isAlive
-            })
+            yield* Effect.repeat(
+              Effect.zipRight(store.reap, store.begin(lease, { upTo: 0, except: [], last: 0, also: [] })),
+              {
+                while: (isAlive) => isAlive
+              }
+            )
             return yield* begin
           }
           const [ended, failed, undone] = [[], [], []] as [Array<number>, Array<number>, Array<number>]

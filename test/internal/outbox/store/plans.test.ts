@@ -79,7 +79,7 @@ onEachDatabase((database) => {
       })
       expect([keyed.length, plain.length, both.length]).toEqual([100, 100, 100])
       const ids = keyed.map(({ id }) => id)
-      yield* store.begin(session, { upTo: 0, except: [], also: [idOf(1)] })
+      yield* store.begin(session, { upTo: 0, except: [], last: 1, also: [idOf(1)] })
       yield* store.fail(session, [retry(1), die(2)])
       yield* store.unclaim(session, ids.slice(10, 20))
       yield* store.unclaimOthers(session, [...keyed, ...both].map(({ id }) => id))

@@ -77,10 +77,10 @@ onEachDatabase((database) => {
     Effect.gen(function*() {
       const store = yield* Outbox
       yield* store.insert([row(1)], ready)
-      expect(yield* store.begin(session, { upTo: 0, except: [], also: [] })).toBe(true)
+      expect(yield* store.begin(session, { upTo: 0, except: [], last: 0, also: [] })).toBe(true)
       expect(yield* reap).toEqual([{ relay: session, rows: 0, attempts: 0 }])
       expect(yield* store.heartbeat(sessionOf(session), 60_000)).toBe(false)
-      expect(yield* store.begin(session, { upTo: 0, except: [], also: [] })).toBe(false)
+      expect(yield* store.begin(session, { upTo: 0, except: [], last: 0, also: [] })).toBe(false)
       expect(yield* claimed()).toEqual([])
       expect(
         yield* store.claim({
@@ -133,7 +133,7 @@ onEachDatabase((database) => {
       yield* store.insert([row(3)], ready)
       const lanes = [{ ...note, limit: 2 }, { ...note, task: "Other", limit: 1 }]
       expect((yield* store.claim({ ...options, claimNumber: 2 ** 40 + 1, lanes })).map(numberOf)).toEqual([3])
-      yield* store.begin(session, { upTo: 2 ** 40, except: [], also: [] })
+      yield* store.begin(session, { upTo: 2 ** 40, except: [], last: 2 ** 40, also: [] })
       expect(yield* reap).toEqual([{ relay: session, rows: 3, attempts: 2 }])
     })
   )
@@ -144,7 +144,7 @@ onEachDatabase((database) => {
       const store = yield* Outbox
       yield* store.insert(Array.from({ length: 50 }, (_, n) => row(n)), ready)
       yield* claimed()
-      yield* store.begin(session, { upTo: 0, except: [], also: [3, 7, 99].map(idOf) })
+      yield* store.begin(session, { upTo: 0, except: [], last: 1, also: [3, 7, 99].map(idOf) })
       yield* acknowledge(0)
       expect(yield* reap).toEqual([{ relay: session, rows: 49, attempts: 2 }])
       const rows = yield* claim(100, otherSession)
@@ -156,6 +156,27 @@ onEachDatabase((database) => {
       expect(readHistory(rows.find((row) => numberOf(row) === 3)!.history)).toMatchObject([
         { attempt: 1, relay: session, error: "The relay's process died or lost its lease while the handler ran." }
       ])
+    })
+  )
+
+  test(
+    "a row that its session has claimed again since has not begun anew",
+    Effect.gen(function*() {
+      const store = yield* Outbox
+      yield* store.insert([row(1)], ready)
+      yield* claimed()
+      yield* store.begin(session, { upTo: 0, except: [], last: 1, also: [idOf(1)] })
+      yield* store.fail(session, [retry(1, 0)])
+      yield* store.expire
+      yield* store.claim({
+        lease: session,
+        claimNumber: 2,
+        lanes: [{ ...note, limit: 1 }],
+        limit: 1,
+        maxBytes: 1_000
+      })
+      expect(yield* reap).toEqual([{ relay: session, rows: 1, attempts: 0 }])
+      expect((yield* claim(1, otherSession)).map(({ attempt }) => attempt)).toEqual([1])
     })
   )
 
