@@ -186,8 +186,9 @@ describe("the plugin", () => {
 
   it("says for each rule where it is described", () => {
     const page = readFileSync(join(root, "docs/lint.md"), "utf8")
+    const { homepage } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly homepage: string }
     for (const [name, { meta: { docs } }] of Object.entries(plugin.rules)) {
-      expect(docs.url).toMatch(new RegExp(`docs/lint\\.md#${name}$`))
+      expect(docs.url).toBe(`${homepage.replace("#readme", "")}/blob/main/docs/lint.md#${name}`)
       expect(page).toContain(`\n## ${name}\n`)
     }
   })
