@@ -89,6 +89,7 @@ const misuses: ReadonlyArray<Misuse> = [
     code: "checkout.pipe(Airlock.scoped({ policy: Policy.make({ name: \"bad\", onEnqueue: () => checkout }) }))",
     program: checkout.pipe(
       Airlock.scoped({
+        // eslint-disable-next-line effect-airlock/no-enqueue-in-policy -- the error that the page shows
         policy: Policy.make({ name: "bad", onEnqueue: () => checkout.pipe(Effect.provide(Airlock.unchecked)) })
       }),
       Effect.provide(handled)

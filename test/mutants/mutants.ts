@@ -7,6 +7,7 @@ import { executor } from "./executor.js"
 import { handler } from "./handler.js"
 import { http } from "./http.js"
 import { idempotency } from "./idempotency.js"
+import { lint } from "./lint.js"
 import type { Mutant } from "./mutant.js"
 import { operations } from "./operations.js"
 import { outbox } from "./outbox.js"
@@ -36,5 +37,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...directCalls,
   ...amqp,
   ...persistedQueue,
-  ...workflow
+  ...workflow,
+  ...lint
 ]

@@ -69,6 +69,14 @@ const cases: Record<string, { readonly program: () => Program, readonly leaves: 
       ),
     leaves: ["a"]
   },
+  "an enqueue that is not yielded does nothing": {
+    program: () =>
+      Effect.gen(function*() {
+        note("a")
+        yield* note("b")
+      }),
+    leaves: ["b"]
+  },
   "Effect.retry enqueues again at each attempt": {
     program: () => Effect.zipRight(note("a"), flaky(3)).pipe(Effect.retry({ times: 5 })),
     leaves: ["a", "a", "a"]

@@ -10,6 +10,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
+import { announcedIn } from "../lint/announced.js"
 import { readmeExample, runReadmeExample } from "./readme.js"
 import { follow } from "./walkthrough.js"
 
@@ -83,6 +84,19 @@ try {
   run(join(project, "repository"), "npx", "vitest", "run", "test/SqlTransaction.test.ts")
   say("the tests of SQL transactions pass on the driver as it is on npm")
 
+  const lint = join(project, "lint")
+  cpSync("test/lint/fixtures", lint, { recursive: true })
+  renameSync(join(lint, "oxlintrc.json"), join(lint, ".oxlintrc.json"))
+  const announced = announcedIn(lint, ["good", "bad"], { typed: false })
+  for (const args of [["eslint", "-c", "eslint.untyped.config.js", "-f", "json"], ["oxlint", "-f", "json"]]) {
+    const { stdout } = spawnSync("npx", [...args, "good", "bad"], { cwd: lint, encoding: "utf8" })
+    const problems = stdout.match(/"(ruleId|code)": ?"effect-airlock/g)?.length
+    if (problems !== announced.length) {
+      throw new Error(`${args[0]} found ${problems} problems instead of ${announced.length}:\n${stdout}`)
+    }
+  }
+  say(`ESLint and oxlint find the ${announced.length} problems of the bad code, and none in the good`)
+
   writeFileSync(join(project, "main.ts"), readmeExample())
   const compilerOptions = { strict: true, exactOptionalPropertyTypes: true, target: "ES2022", types: ["node"] }
   const runExample = async (file: string): Promise<void> => {
@@ -92,11 +106,12 @@ try {
     }
   }
 
+  cpSync("test/types/eslint.types.ts", join(project, "eslint.types.ts"))
   writeFileSync(
     join(project, "tsconfig.json"),
     JSON.stringify({
       compilerOptions: { ...compilerOptions, module: "nodenext", outDir: "nodenext" },
-      files: ["main.ts"]
+      files: ["main.ts", "eslint.types.ts"]
     })
   )
   run(project, "npx", "tsc", "-p", ".")

@@ -49,6 +49,7 @@ export const amqp: BenchEngine = {
       const content = Buffer.from(JSON.stringify({ email }))
       return async (jobs: number) => {
         for (let job = 0; job < jobs; job++) {
+          // eslint-disable-next-line effect-airlock/no-direct-dispatch -- the engine without Airlock
           channel.sendToQueue(queue, content, {
             persistent: true,
             mandatory: true,
