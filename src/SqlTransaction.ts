@@ -13,7 +13,7 @@ import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as EffectScope from "effect/Scope"
 import { type CommitUnknownError, type FlushError, UndecoratedClientError } from "./AirlockError.js"
-import type { AirlockScope } from "./AirlockScope.js"
+import type { AirlockScope, ScopeOptions } from "./AirlockScope.js"
 import { Airlock } from "./internal/contract/airlock.js"
 import { enqueueEffect } from "./internal/scope/enqueue.js"
 import { journalIn } from "./internal/scope/journal.js"
@@ -115,7 +115,17 @@ export const transaction = <A, E, R>(
   A,
   E | SqlError | FlushError<A> | CommitUnknownError,
   Exclude<R, AirlockScope> | SqlClient.SqlClient
-> => openWith("SqlTransaction.transaction", self, { typed: true })
+> => transactionWith(self, undefined)
+
+/** {@link transaction}, with options for its scope. @internal */
+export const transactionWith = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  scope: ScopeOptions | undefined
+): Effect.Effect<
+  A,
+  E | SqlError | FlushError<A> | CommitUnknownError,
+  Exclude<R, AirlockScope> | SqlClient.SqlClient
+> => openWith("SqlTransaction.transaction", self, { typed: true, ...(scope && { scope }) })
 
 /**
  * Runs an Effect after the COMMIT of the current transaction, or, without a transaction, when the current scope has succeeded.

@@ -11,6 +11,7 @@ import {
   type ConnectionOptions,
   type Job,
   type JobsOptions,
+  type Processor,
   type Queue,
   type RedisOptions,
   UnrecoverableError,
@@ -27,11 +28,21 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import { scoped } from "../Airlock.js"
 import { DispatchError } from "../AirlockError.js"
+import type { ScopedOptions } from "../AirlockScope.js"
 import * as Executor from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import type { Airlock } from "../internal/contract/airlock.js"
 import { ClosableQueue, ClosableWorker, withoutCommands } from "../internal/engine/bullMqConnections.js"
+import { bullMqEngine } from "../internal/engine/direct/bullMq.js"
+import {
+  directly,
+  intercept as interceptCalls,
+  type Interception,
+  type InterceptOptions
+} from "../internal/engine/direct/intercept.js"
+import { wrapInScope } from "../internal/engine/direct/plainCode.js"
 import { type JobData, jobOf } from "../internal/engine/job.js"
 import { settingsUnder } from "../internal/engine/settings.js"
 import { attemptFailed, isForGood, jobRunner, type WorkerSettings } from "../internal/engine/worker.js"
@@ -468,3 +479,133 @@ const failed = (queue: string, job: Job<JobData> | undefined, error: Error): Eff
       { id: job.id!, name: job.name, attempt: job.attemptsMade, maxAttempts: job.opts.attempts ?? 1 },
       error
     )
+
+export type {
+  /**
+   * The methods of an engine that are intercepted.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Interception,
+  /**
+   * The options of {@link intercept}.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  InterceptOptions
+} from "../internal/engine/direct/intercept.js"
+
+/**
+ * Sends the direct calls of a queue, `queue.add` and `queue.addBulk`, through Airlock. For a code base that moves to Airlock one call
+ * at a time: its producers and its processors stay as they are.
+ *
+ * A call inside a scope adds an intent of the task `QUEUE/JOB`, and BullMQ gets the job when the intent leaves, with the same name,
+ * data and options. A call outside of a scope goes to BullMQ at once, or fails: see `outside`. Each place that calls is logged once,
+ * as a warning. Promise code finds its scope by the fiber that called it, as in `Effect.promise(() => checkout(order))`, after any
+ * `await`. For that, the fiber has to run below this Layer or Scope.
+ *
+ * A call in a scope returns a `Job` with the id that BullMQ will know, which is that of the intent, or the `jobId` of the options.
+ * The job is in BullMQ only when the intent has left: until then `job.getState()` is `unknown`, and `job.waitUntilFinished` fails.
+ * A child (the option `parent`) goes directly, because its parent waits for it.
+ *
+ * It is a defect to intercept a queue twice. Close the Scope when nothing uses the queue any more.
+ *
+ * @example
+ * ```ts
+ * import { Queue } from "bullmq"
+ * import { Effect } from "effect"
+ * import { Airlock, AirlockLive } from "effect-airlock"
+ * import * as BullMq from "effect-airlock/executors/BullMq"
+ *
+ * declare const queue: Queue
+ * const checkout = async (order: number) => {
+ *   await queue.add("receipt", { order })
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* BullMq.intercept(queue)
+ *   yield* Effect.promise(() => checkout(7)).pipe(Airlock.scoped)
+ * }).pipe(Effect.scoped, Effect.provide(AirlockLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const intercept = (
+  queue: Queue,
+  options?: InterceptOptions
+): Effect.Effect<Interception, never, Airlock | Scope.Scope> => interceptCalls(queue, bullMqEngine(queue), options)
+
+/**
+ * The Layer of {@link intercept}. Provide it to the Layers of servers and workers, so that their fibers run below it.
+ *
+ * @example
+ * ```ts
+ * import { Queue } from "bullmq"
+ * import { Layer } from "effect"
+ * import { type Airlock, AirlockLive } from "effect-airlock"
+ * import * as BullMq from "effect-airlock/executors/BullMq"
+ *
+ * declare const queue: Queue
+ * declare const Server: Layer.Layer<never, never, Airlock.Airlock>
+ *
+ * const Main = Server.pipe(
+ *   Layer.provide(BullMq.layerIntercept(queue)),
+ *   Layer.provide(AirlockLive)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const layerIntercept = (queue: Queue, options?: InterceptOptions): Layer.Layer<never, never, Airlock> =>
+  Layer.scopedDiscard(intercept(queue, options))
+
+/**
+ * The queue's own `add` and `addBulk`, for a call that goes to BullMQ at once, whether the queue is intercepted or not.
+ *
+ * @example
+ * ```ts
+ * import { Queue } from "bullmq"
+ * import * as BullMq from "effect-airlock/executors/BullMq"
+ *
+ * declare const queue: Queue
+ *
+ * // leaves also if the scope around fails
+ * const audit = (user: number) => BullMq.direct(queue).add("audit", { user })
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const direct = <Q extends Queue>(queue: Q): Pick<Q, "add" | "addBulk"> =>
+  // They are the methods of the queue.
+  directly(queue, ["add", "addBulk"]) as Pick<Q, "add" | "addBulk">
+
+/**
+ * Wraps a processor, so that each job runs in a scope of its own: what it adds to an {@link intercept}ed queue leaves if it succeeds,
+ * and is discarded if it fails. BullMQ gets the very error with which the processor failed, or the `FlushError`.
+ *
+ * @example
+ * ```ts
+ * import { type Processor, Worker } from "bullmq"
+ * import { Effect } from "effect"
+ * import * as BullMq from "effect-airlock/executors/BullMq"
+ *
+ * declare const processor: Processor
+ *
+ * const worker = Effect.map(
+ *   BullMq.wrapProcessor(processor),
+ *   (wrapped) => new Worker("mail", wrapped, { connection: { url: "redis://127.0.0.1:6379" } })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const wrapProcessor = <Data, Result, Name extends string>(
+  processor: Processor<Data, Result, Name>,
+  options: ScopedOptions<never> = {}
+): Effect.Effect<Processor<Data, Result, Name>, never, Airlock> => wrapInScope(processor, scoped(options))

@@ -18,10 +18,27 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import { makeWorkerUtils, type SharedOptions, type TaskSpec, type WorkerUtils } from "graphile-worker"
+import {
+  type JobHelpers,
+  makeWorkerUtils,
+  type SharedOptions,
+  type Task,
+  type TaskSpec,
+  type WorkerUtils
+} from "graphile-worker"
+import { scoped } from "../Airlock.js"
+import type { ScopedOptions } from "../AirlockScope.js"
 import * as Executor from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import type { Airlock } from "../internal/contract/airlock.js"
+import { graphileEngine } from "../internal/engine/direct/graphileWorker.js"
+import {
+  directly,
+  intercept as interceptCalls,
+  type Interception,
+  type InterceptOptions
+} from "../internal/engine/direct/intercept.js"
+import { wrapInScope } from "../internal/engine/direct/plainCode.js"
 import { defaultSchema, graphileTable, loggerTo, quoted } from "../internal/engine/graphile.js"
 import { startGraphileWorker } from "../internal/engine/graphileWorker.js"
 import { addJobs, postgresClient, type Query, queryOf, transactionalExecutor } from "../internal/engine/jobTable.js"
@@ -388,3 +405,132 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
         Effect.ignore(Effect.timeout(Effect.interruptible(Effect.tryPromise(release)), "5 seconds"))
       ))
   }))
+
+export type {
+  /**
+   * The methods of an engine that are intercepted.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Interception,
+  /**
+   * The options of {@link intercept}.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  InterceptOptions
+} from "../internal/engine/direct/intercept.js"
+
+/**
+ * Sends the direct calls of graphile-worker's utilities, `utils.addJob` and `utils.addJobs`, through Airlock. For a code base that
+ * moves to Airlock one call at a time: its producers and its tasks stay as they are.
+ *
+ * A call inside a scope adds an intent of the task `graphile-worker/IDENTIFIER`, and graphile-worker gets the job when the intent
+ * leaves, with the same payload and options. A call outside of a scope goes to graphile-worker at once, or fails: see `outside`. Each
+ * place that calls is logged once, as a warning. Promise code finds its scope by the fiber that called it, as in
+ * `Effect.promise(() => checkout(order))`, after any `await`. For that, the fiber has to run below this Layer or Scope.
+ *
+ * A call in a scope returns a `Job` whose `id` is that of the intent. The database gives the job a number of its own later, so this
+ * id is no argument for `completeJobs` and its siblings. It is the `key` of the job, unless the options have a `jobKey`.
+ *
+ * `quickAddJob` and the SQL function `add_job` cannot be intercepted. The `addJob` of a task's helpers can: see {@link wrapTask}.
+ *
+ * It is a defect to intercept utilities twice. Close the Scope when nothing uses them any more.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Airlock, AirlockLive } from "effect-airlock"
+ * import * as GraphileWorker from "effect-airlock/executors/GraphileWorker"
+ * import type { WorkerUtils } from "graphile-worker"
+ *
+ * declare const utils: WorkerUtils
+ * const checkout = async (order: number) => {
+ *   await utils.addJob("receipt", { order })
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* GraphileWorker.intercept(utils)
+ *   yield* Effect.promise(() => checkout(7)).pipe(Airlock.scoped)
+ * }).pipe(Effect.scoped, Effect.provide(AirlockLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const intercept = (
+  utils: WorkerUtils,
+  options?: InterceptOptions
+): Effect.Effect<Interception, never, Airlock | Scope.Scope> => interceptCalls(utils, graphileEngine, options)
+
+/**
+ * The Layer of {@link intercept}. Provide it to the Layers of servers and workers, so that their fibers run below it.
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const layerIntercept = (utils: WorkerUtils, options?: InterceptOptions): Layer.Layer<never, never, Airlock> =>
+  Layer.scopedDiscard(intercept(utils, options))
+
+/**
+ * The utilities' own `addJob` and `addJobs`, for a call that goes to graphile-worker at once, whether they are intercepted or not.
+ *
+ * @example
+ * ```ts
+ * import * as GraphileWorker from "effect-airlock/executors/GraphileWorker"
+ * import type { WorkerUtils } from "graphile-worker"
+ *
+ * declare const utils: WorkerUtils
+ *
+ * // leaves also if the scope around fails
+ * const audit = (user: number) => GraphileWorker.direct(utils).addJob("audit", { user })
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const direct = (utils: WorkerUtils): Pick<WorkerUtils, "addJob" | "addJobs"> =>
+  // They are the methods of the utilities.
+  directly(utils, ["addJob", "addJobs"]) as unknown as Pick<WorkerUtils, "addJob" | "addJobs">
+
+/**
+ * Wraps a task, so that each job runs in a scope of its own: what it adds leaves if it succeeds, and is discarded if it fails. The
+ * `addJob` and `addJobs` of its helpers are those of the utilities, which may be {@link intercept}ed. graphile-worker gets the
+ * very error with which the task failed, or the `FlushError`.
+ *
+ * The scope of a batch job settles when all of its Promises have ended, and flushes also if some of them failed.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as GraphileWorker from "effect-airlock/executors/GraphileWorker"
+ * import { run, type WorkerUtils } from "graphile-worker"
+ *
+ * declare const utils: WorkerUtils
+ *
+ * const worker = Effect.flatMap(
+ *   GraphileWorker.wrapTask(utils, async (payload, { addJob }) => {
+ *     await addJob("receipt", payload)
+ *   }),
+ *   (checkout) => Effect.promise(() => run({ taskList: { checkout } }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const wrapTask = (
+  utils: WorkerUtils,
+  task: Task,
+  options: ScopedOptions<never> = {}
+): Effect.Effect<Task, never, Airlock> =>
+  wrapInScope(async (payload: unknown, helpers: JobHelpers) => {
+    const { addJob, addJobs } = utils
+    const result = await task(payload, Object.assign(Object.create(helpers), { addJob, addJobs }))
+    if (Array.isArray(result)) {
+      await Promise.allSettled(result)
+    }
+    return result
+  }, scoped(options))

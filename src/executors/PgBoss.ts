@@ -19,9 +19,19 @@ import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import Boss from "pg-boss"
+import { scoped } from "../Airlock.js"
+import type { ScopedOptions } from "../AirlockScope.js"
 import * as Executor from "../Executor.js"
 import type { Intent } from "../Intent.js"
 import type { Airlock } from "../internal/contract/airlock.js"
+import {
+  directly,
+  intercept as interceptCalls,
+  type Interception,
+  type InterceptOptions
+} from "../internal/engine/direct/intercept.js"
+import { pgBossEngine } from "../internal/engine/direct/pgBoss.js"
+import { wrapInScope } from "../internal/engine/direct/plainCode.js"
 import {
   addJobs,
   type JobTable,
@@ -406,3 +416,135 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
       ({ giveUp, stop }) => Effect.zipRight(runner.drain(() => Effect.runPromise(stop)), giveUp)
     )
   }))
+
+export type {
+  /**
+   * The methods of an engine that are intercepted.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Interception,
+  /**
+   * The options of {@link intercept}.
+   *
+   * @since 0.1.0
+   * @category options
+   */
+  InterceptOptions
+} from "../internal/engine/direct/intercept.js"
+
+/**
+ * Sends the direct calls of a pg-boss instance through Airlock: `send`, `sendAfter`, `sendThrottled`, `sendDebounced`, `publish` and
+ * `insert`. For a code base that moves to Airlock one call at a time: its producers and its handlers stay as they are.
+ *
+ * A call inside a scope adds an intent of the task `pg-boss/QUEUE` (`pg-boss/publish:EVENT` for `publish`), and pg-boss gets the job
+ * when the intent leaves, with the same data and options. A call outside of a scope goes to pg-boss at once, or fails: see
+ * `outside`. Each place that calls is logged once, as a warning. Promise code finds its scope by the fiber that called it, as in
+ * `Effect.promise(() => checkout(order))`, after any `await`. For that, the fiber has to run below this Layer or Scope.
+ *
+ * A call in a scope returns the id that pg-boss will know, which is that of the intent, or the `id` of the options: also if pg-boss
+ * later ignores the job because of its `singletonKey`. A call with a `db` of its own goes directly: it is in a transaction of the
+ * caller.
+ *
+ * It is a defect to intercept an instance twice. Close the Scope when nothing uses the instance any more.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Airlock, AirlockLive } from "effect-airlock"
+ * import * as PgBoss from "effect-airlock/executors/PgBoss"
+ * import Boss from "pg-boss"
+ *
+ * declare const boss: Boss
+ * const checkout = async (order: number) => {
+ *   await boss.send("receipt", { order })
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* PgBoss.intercept(boss)
+ *   yield* Effect.promise(() => checkout(7)).pipe(Airlock.scoped)
+ * }).pipe(Effect.scoped, Effect.provide(AirlockLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const intercept = (
+  boss: Boss,
+  options?: InterceptOptions
+): Effect.Effect<Interception, never, Airlock | Scope.Scope> => interceptCalls(boss, pgBossEngine, options)
+
+/**
+ * The Layer of {@link intercept}. Provide it to the Layers of servers and workers, so that their fibers run below it.
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const layerIntercept = (boss: Boss, options?: InterceptOptions): Layer.Layer<never, never, Airlock> =>
+  Layer.scopedDiscard(intercept(boss, options))
+
+/**
+ * The names of the methods that {@link intercept} replaces.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type DirectMethod = "send" | "sendAfter" | "sendThrottled" | "sendDebounced" | "publish" | "insert"
+
+const directMethods: ReadonlyArray<DirectMethod> = [
+  "send",
+  "sendAfter",
+  "sendThrottled",
+  "sendDebounced",
+  "publish",
+  "insert"
+]
+
+/**
+ * pg-boss's own methods, for a call that goes to pg-boss at once, whether the instance is intercepted or not.
+ *
+ * @example
+ * ```ts
+ * import * as PgBoss from "effect-airlock/executors/PgBoss"
+ * import Boss from "pg-boss"
+ *
+ * declare const boss: Boss
+ *
+ * // leaves also if the scope around fails
+ * const audit = (user: number) => PgBoss.direct(boss).send("audit", { user })
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const direct = (boss: Boss): Pick<Boss, DirectMethod> =>
+  // They are the methods of the instance.
+  directly(boss, directMethods) as unknown as Pick<Boss, DirectMethod>
+
+/**
+ * Wraps a handler of `boss.work`, so that each call runs in a scope of its own: what it sends by an {@link intercept}ed instance
+ * leaves if it succeeds, and is discarded if it fails. pg-boss gets the very error with which the handler failed, or the
+ * `FlushError`.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as PgBoss from "effect-airlock/executors/PgBoss"
+ * import Boss from "pg-boss"
+ *
+ * declare const boss: Boss
+ *
+ * const worker = Effect.flatMap(
+ *   PgBoss.wrapHandler(async ([job]: Array<Boss.Job<{ order: number }>>) => boss.send("receipt", job!.data)),
+ *   (wrapped) => Effect.promise(() => boss.work("checkout", wrapped))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category direct calls
+ */
+export const wrapHandler = <Jobs extends ReadonlyArray<object>, Result>(
+  handler: (jobs: Jobs) => Promise<Result>,
+  options: ScopedOptions<never> = {}
+): Effect.Effect<(jobs: Jobs) => Promise<Result>, never, Airlock> => wrapInScope(handler, scoped(options))

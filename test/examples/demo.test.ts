@@ -13,5 +13,5 @@ it("the demo's receipt arrives although the process is killed between the COMMIT
   expect(stdout).toContain("has no answer")
   expect(stdout).toContain("The receipt has arrived.")
   const [, shown] = readFileSync("docs/survive-a-crash.md", "utf8").match(/^```text\n([\s\S]*?)^```$/m)!
-  expect(stdout).toContain(shown)
+  expect(stdout.replaceAll(/^ +/gm, "")).toContain(shown)
 }, 60_000)

@@ -1,5 +1,7 @@
 import { amqp } from "./amqp.js"
+import { command } from "./command.js"
 import { config } from "./config.js"
+import { directCalls } from "./directCalls.js"
 import { engine } from "./engine.js"
 import { executor } from "./executor.js"
 import { handler } from "./handler.js"
@@ -30,7 +32,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...relay,
   ...operations,
   ...config,
+  ...command,
   ...engine,
+  ...directCalls,
   ...amqp,
   ...persistedQueue,
   ...workflow,

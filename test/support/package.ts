@@ -47,6 +47,14 @@ try {
     root,
     (page) => page.replace("npm install effect-airlock ", `npm install ${tarball} `).replaceAll("3000", `${port}`)
   )
+  const [, error] = readFileSync("docs/getting-started.md", "utf8").match(/^```console\n(.*)\n```$/m)!
+  const code = readFileSync(join(shop, "shop.ts"), "utf8")
+  writeFileSync(join(shop, "shop.ts"), code.replace(/^ *Layer.provide\(HttpMiddleware.airlockApi\)\n/m, ""))
+  const { stdout } = spawnSync("npx", ["tsc"], { cwd: shop, encoding: "utf8" })
+  if (!stdout.includes(error!)) {
+    throw new Error(`Without a scope, docs/getting-started.md shows\n${error}\nand TypeScript says\n${stdout}`)
+  }
+  writeFileSync(join(shop, "shop.ts"), code)
   say("docs/getting-started.md leads from an empty folder to what it shows")
 
   const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {

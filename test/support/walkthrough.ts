@@ -46,7 +46,7 @@ const patternOf = (expected: string): string =>
   settled(expected).trim().split("\n").map((line) => line === "..." ? "(?:.*\\n)*?" : `${escaped(line)}\\n`).join("")
 
 /** How long a command, or a line of the server, may take. npm may have to build the SQLite driver. */
-const patience = { command: 600_000, line: 120_000 }
+const patience = { command: 1_200_000, line: 120_000 }
 
 class Server {
   private output = ""
@@ -109,7 +109,8 @@ export const follow = async (
   directory: string,
   replace: (text: string) => string
 ): Promise<string> => {
-  const env = { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined }
+  // `npm run --silent` would make npm silent on the page, too.
+  const env = { ...process.env, npm_config_loglevel: undefined, NO_COLOR: "1", FORCE_COLOR: undefined }
   let folder = directory
   let printed = ""
   let server: Server | undefined
