@@ -6,7 +6,7 @@
 import { build } from "esbuild"
 import { execFileSync, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
@@ -88,12 +88,21 @@ try {
   cpSync("test/lint/fixtures", lint, { recursive: true })
   renameSync(join(lint, "oxlintrc.json"), join(lint, ".oxlintrc.json"))
   const announced = announcedIn(lint, ["good", "bad"], { typed: false })
-  for (const args of [["eslint", "-c", "eslint.untyped.config.js", "-f", "json"], ["oxlint", "-f", "json"]]) {
-    const { stdout } = spawnSync("npx", [...args, "good", "bad"], { cwd: lint, encoding: "utf8" })
-    const problems = stdout.match(/"(ruleId|code)": ?"effect-airlock/g)?.length
-    if (problems !== announced.length) {
-      throw new Error(`${args[0]} found ${problems} problems instead of ${announced.length}:\n${stdout}`)
+  const found = (command: string, ...args: ReadonlyArray<string>): unknown => {
+    const { stderr, stdout } = spawnSync("npx", [command, ...args, "-f", "json", "good", "bad"], {
+      cwd: lint,
+      encoding: "utf8"
+    })
+    if (stdout === "") {
+      throw new Error(`${command}: ${stderr}`)
     }
+    return JSON.parse(stdout)
+  }
+  const results = found("eslint", "-c", "eslint.untyped.config.js") as ReadonlyArray<{ readonly errorCount: number }>
+  const { diagnostics } = found("oxlint") as { readonly diagnostics: ReadonlyArray<unknown> }
+  const counts = [results.reduce((sum, { errorCount }) => sum + errorCount, 0), diagnostics.length]
+  if (counts.some((count) => count !== announced.length)) {
+    throw new Error(`ESLint and oxlint found ${counts.join(" and ")} problems instead of ${announced.length}`)
   }
   say(`ESLint and oxlint find the ${announced.length} problems of the bad code, and none in the good`)
 
