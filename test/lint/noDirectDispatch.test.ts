@@ -25,6 +25,10 @@ testRule("no-direct-dispatch", {
     { name: "a shadowed queue", code: `${bull}const f = (queue) => queue.add("a")` },
     { name: "a worker", code: "import { Worker } from \"bullmq\"\nnew Worker(\"mail\", run)" },
     {
+      name: "a call that is marked as direct",
+      code: `${bull}import * as BullMq from "effect-airlock/executors/BullMq"\nBullMq.direct(queue).add("mail", {})`
+    },
+    {
       name: "in the handler of a task",
       code: `${bull}const Tasks = Mail.toLayer((n) => Effect.promise(() => queue.add("mail", { n })))`
     },
