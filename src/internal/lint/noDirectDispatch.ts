@@ -113,7 +113,7 @@ const check = (
     }
     const target = unwrap(callee)
     const queue = target.type === "MemberExpression" ? names.variableOf(unwrap(target.object)) : undefined
-    if (queue !== undefined && places.intercepted.has(queue)) {
+    if (queue !== undefined && places.intercepted.has(queue) || isMeant(names, target)) {
       continue
     }
     const module = dispatchedTo(names, types, origins, dispatchers, call)
@@ -201,7 +201,8 @@ const placesIn = (
       }
     }
     const name = names.ofAirlock(callee)
-    if (name === "Executor.make") {
+    // The jobs of a wrapped processor go through its scope.
+    if (name === "Executor.make" || name !== undefined && /^executors\/\w+\.wrap\w+$/.test(name)) {
       allowed.add(call)
     }
     if (
@@ -234,6 +235,12 @@ const isInside = (node: Node, places: ReadonlySet<Node>): boolean => {
     }
   }
   return false
+}
+
+/** Whether a method is one of `BullMq.direct(queue)` and its like: a dispatch that is meant to be direct. */
+const isMeant = (names: Names, callee: Node): boolean => {
+  const object = callee.type === "MemberExpression" ? unwrap(callee.object) : callee
+  return isCall(object) && /^executors\/\w+\.direct$/.test(names.ofAirlock(object.callee) ?? "")
 }
 
 /** The path of a file from a directory, with `/` on every system. */
