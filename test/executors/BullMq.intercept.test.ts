@@ -162,6 +162,7 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
       )
       yield* BullMq.intercept(queue)
       const { job: parent } = yield* Effect.promise(() =>
+        // eslint-disable-next-line effect-airlock/no-direct-dispatch -- a flow is no queue, and goes directly
         flow.add({ name: "parent", queueName: "mail", children: [{ name: "first", queueName: "mail" }] })
       )
       const opts = { parent: { id: parent.id!, queue: parent.queueQualifiedName } }

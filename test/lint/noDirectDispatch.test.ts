@@ -23,6 +23,11 @@ testRule("no-direct-dispatch", {
     { name: "another method of a queue", code: `${bull}queue.getJobs()` },
     { name: "a set beside a queue", code: `${bull}const seen = new Set()\nseen.add(queue.name)` },
     { name: "a shadowed queue", code: `${bull}const f = (queue) => queue.add("a")` },
+    {
+      name: "queues whose calls go through Airlock",
+      code:
+        `${bull}import * as BullMq from "effect-airlock/executors/BullMq"\nconst other = new Queue("b")\nconst Live = Layer.merge(BullMq.layerIntercept(queue), Layer.scopedDiscard(BullMq.intercept(other)))\nqueue.add("a")\nother.add("b")`
+    },
     { name: "a worker", code: "import { Worker } from \"bullmq\"\nnew Worker(\"mail\", run)" },
     {
       name: "a call that is marked as direct",

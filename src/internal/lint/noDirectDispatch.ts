@@ -7,7 +7,7 @@ import { matches } from "./glob.js"
 import type { Names } from "./names.js"
 import { type CallExpression, isCall, keyName, methodOf, type Node, unwrap } from "./node.js"
 import { Origins } from "./origin.js"
-import { listOfText, rule, type RuleContext } from "./rule.js"
+import { listOfText, rule, type RuleContext, type Variable } from "./rule.js"
 import { analysisOf } from "./sites.js"
 import type { Types } from "./types.js"
 
@@ -111,6 +111,11 @@ const check = (
       }
       continue
     }
+    const target = unwrap(callee)
+    const queue = target.type === "MemberExpression" ? names.variableOf(unwrap(target.object)) : undefined
+    if (queue !== undefined && places.intercepted.has(queue) || isMeant(names, target)) {
+      continue
+    }
     const module = dispatchedTo(names, types, origins, dispatchers, call)
     if (module !== undefined && !isInside(call, places.allowed)) {
       context.report({ node: call, messageId: "dispatch", data: { name: context.sourceCode.getText(callee), module } })
@@ -172,9 +177,15 @@ const placesIn = (
   names: Names,
   types: Types | undefined,
   calls: ReadonlyArray<CallExpression>
-): { readonly handlers: ReadonlyMap<Node, string>, readonly allowed: ReadonlySet<Node> } => {
+): {
+  readonly handlers: ReadonlyMap<Node, string>
+  readonly allowed: ReadonlySet<Node>
+  /** The queues whose calls go through Airlock. */
+  readonly intercepted: ReadonlySet<Variable>
+} => {
   const handlers = new Map<Node, string>()
   const allowed = new Set<Node>()
+  const intercepted = new Set<Variable>()
   for (const call of calls) {
     const callee = unwrap(call.callee)
     const method = methodOf(call)
@@ -189,11 +200,21 @@ const placesIn = (
         }
       }
     }
-    if (names.ofAirlock(callee) === "Executor.make") {
+    const name = names.ofAirlock(callee)
+    // The jobs of a wrapped processor go through its scope.
+    if (name === "Executor.make" || name !== undefined && /^executors\/\w+\.wrap\w+$/.test(name)) {
       allowed.add(call)
     }
+    if (
+      name !== undefined && /^executors\/\w+\.(intercept|layerIntercept)$/.test(name) && call.arguments[0] !== undefined
+    ) {
+      const queue = names.variableOf(call.arguments[0])
+      if (queue !== undefined) {
+        intercepted.add(queue)
+      }
+    }
   }
-  return { handlers, allowed }
+  return { handlers, allowed, intercepted }
 }
 
 /** Whether an expression is a constant of this file that `Task.make` has made. */
@@ -214,6 +235,12 @@ const isInside = (node: Node, places: ReadonlySet<Node>): boolean => {
     }
   }
   return false
+}
+
+/** Whether a method is one of `BullMq.direct(queue)` and its like: a dispatch that is meant to be direct. */
+const isMeant = (names: Names, callee: Node): boolean => {
+  const object = callee.type === "MemberExpression" ? unwrap(callee.object) : callee
+  return isCall(object) && /^executors\/\w+\.direct$/.test(names.ofAirlock(object.callee) ?? "")
 }
 
 /** The path of a file from a directory, with `/` on every system. */
