@@ -257,7 +257,12 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
           await queue.waitUntilReady()
           return queue
         }),
-        (queue) => Effect.promise(() => queue.close())
+        // Without its offline queue it can only close while it is connected.
+        (queue) =>
+          Effect.zipRight(
+            until(Effect.promise(async () => (await queue.client).status === "ready")),
+            Effect.promise(() => queue.close())
+          )
       )
       yield* BullMq.intercept(away)
       const { failures } = yield* Effect.promise(() => away.add("receipt", { order: 1 })).pipe(

@@ -22,8 +22,8 @@ const cases: Readonly<Record<string, Options>> = {
     outerScope: true,
     onExpiry: "discard"
   },
-  "rows with an orderingKey": { rows: 2, relays: 2, faults: 1, key: "ordering" },
-  "rows with a dedupeKey": { rows: 2, relays: 1, faults: 1, key: "dedupe" }
+  "rows with an orderingKey": { rows: 2, relays: 1, faults: 1, key: "ordering" },
+  "rows with a dedupeKey": { rows: 2, relays: 1, faults: 0, key: "dedupe" }
 }
 
 interface Move {
@@ -90,6 +90,20 @@ const sessionId = (name: string): string => {
   return `0b00000${relay}-0000-4000-8000-${number!.padStart(12, "0")}`
 }
 
+/** What a process does without its database. */
+const ofProcess = new Set([
+  "roll back",
+  "succeed",
+  "fail",
+  "die",
+  "start",
+  "is cut off",
+  "go on",
+  "find used up",
+  "run",
+  "run and fail"
+])
+
 /** Does on the database what the processes of a step do there. */
 const apply = (
   { action, after, before }: Move,
@@ -107,8 +121,10 @@ const apply = (
     const work = relay?.work[i]
     const session = relay?.session ?? ""
     const isOwn = before.rows[i]?.lease === work?.session
-    // The clock of a database is not so fine that each step has a time of its own.
-    yield* sql.unsafe(`UPDATE ${table} SET ready_at = ready_at - 1000000 WHERE ready_at IS NOT NULL`)
+    if (after.rows.some(({ readyAt }, i) => readyAt !== before.rows[i]!.readyAt)) {
+      // The clock of a database is not so fine that each of these steps has a time of its own.
+      yield* sql.unsafe(`UPDATE ${table} SET ready_at = ready_at - 1000000 WHERE ready_at IS NOT NULL`)
+    }
     switch (action.does) {
       case "commit": {
         return yield* store.insert(
@@ -180,17 +196,6 @@ const apply = (
         }])
         return expect(stored).toEqual(isOwn ? [id] : [])
       }
-      case "roll back":
-      case "succeed":
-      case "fail":
-      case "die":
-      case "start":
-      case "is cut off":
-      case "go on":
-      case "find used up":
-      case "run":
-      case "run and fail":
-        return
       default:
         return expect.unreachable(nameOf(action))
     }
@@ -218,6 +223,9 @@ const go = (way: ReadonlyArray<Move>, options: Options) =>
     yield* sql.unsafe(`DELETE FROM ${table}_relay`)
     const claims = { number: 0 }
     for (const [index, move] of way.entries()) {
+      if (ofProcess.has(move.action.does)) {
+        continue
+      }
       const steps = way.slice(0, index + 1).map(({ action }) => nameOf(action)).join("\n")
       yield* apply(move, claims, options).pipe(
         Effect.catchAllDefect((error) => Effect.die(new Error(`After\n${steps}\n${String(error)}`)))
