@@ -39,7 +39,7 @@ import {
   type InterceptOptions
 } from "../internal/engine/direct/intercept.js"
 import { wrapInScope } from "../internal/engine/direct/plainCode.js"
-import { defaultSchema, graphileTable, loggerTo, quoted } from "../internal/engine/graphile.js"
+import { graphileTable, loggerTo, quoted, schemaOf } from "../internal/engine/graphile.js"
 import { startGraphileWorker } from "../internal/engine/graphileWorker.js"
 import { addJobs, postgresClient, type Query, queryOf, transactionalExecutor } from "../internal/engine/jobTable.js"
 import { settingsUnder } from "../internal/engine/settings.js"
@@ -48,7 +48,8 @@ import { heldTimeoutOf } from "../internal/outbox/executor.js"
 
 /**
  * The options of {@link executor} and {@link worker}, as graphile-worker takes them: a `connectionString`, or a `pgPool` of your own,
- * which is not closed; `schema`, `maxPoolSize`, `noPreparedStatements` and a `preset`. Without an address, the variables
+ * which is not closed; `schema`, `maxPoolSize`, `noPreparedStatements` and a `preset`. The schema is `schema`, else that of the
+ * preset, else `GRAPHILE_WORKER_SCHEMA` of the environment, else `graphile_worker`. Without an address, the variables
  * `DATABASE_URL`, or `PGHOST`, `PGDATABASE` and so on name it.
  *
  * @since 0.1.0
@@ -80,7 +81,7 @@ export interface ExecutorOptions extends ConnectionSettings {
  * @category options
  */
 export interface SqlExecutorOptions {
-  /** The schema of graphile-worker. Default: `graphile_worker`. */
+  /** The schema of graphile-worker. Default: `GRAPHILE_WORKER_SCHEMA` of the environment, or `graphile_worker`. */
   readonly schema?: string
   /** graphile-worker's options of each job, unless the intent says otherwise. Default: its own, with 25 attempts. */
   readonly defaultJobOptions?: NativeOptions
@@ -169,7 +170,8 @@ const capabilities = ({ options, task }: Intent): ReadonlyArray<Executor.Capabil
  */
 export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Executor, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const { defaultJobOptions = {}, schema = defaultSchema, timeout = "10 seconds", ...connection } = options
+    const { defaultJobOptions = {}, timeout = "10 seconds", ...connection } = options
+    const schema = schemaOf(options)
     const query = yield* openQuery({ ...connection, schema })
     const { insert } = graphileTable(query, schema, defaultJobOptions)
     return Executor.make({
@@ -214,7 +216,7 @@ const openQuery = (options: SharedOptions): Effect.Effect<Query, never, Scope.Sc
  *
  * While an outer scope, such as a request, can still refuse the intents of a transaction that has committed, their jobs are held:
  * they are in the table, with a `run_at` that this process renews. When the outer scope succeeds they are replaced by jobs that
- * run, and when it fails they are deleted. If the process dies before, they run after `heldTimeout`, because their data was
+ * run, and when it fails they are deleted. If the process dies before, they run after `heldTimeout`, without their `delay` or `runAt`, because their data was
  * committed; if an approval was pending, they stay in the table with `run_at = 'infinity'`, and never run.
  *
  * Give it the `SqlClient` that `SqlTransaction.layer` decorates for the application. The schema has to be there: a {@link worker}
@@ -240,7 +242,7 @@ const openQuery = (options: SharedOptions): Effect.Effect<Query, never, Scope.Sc
  * @category constructors
  */
 export const executorSql = (
-  { defaultJobOptions = {}, heldTimeout = "1 minute", schema = defaultSchema }: SqlExecutorOptions = {}
+  { defaultJobOptions = {}, heldTimeout = "1 minute", schema = schemaOf() }: SqlExecutorOptions = {}
 ): Effect.Effect<Executor.Executor, SqlError, SqlClient | Scope.Scope> =>
   Effect.gen(function*() {
     const client = yield* postgresClient
@@ -389,11 +391,11 @@ export const worker = (options: WorkerOptions): Layer.Layer<never, never, Airloc
       concurrency: _,
       drainTimeout: __,
       pollInterval = "2 seconds",
-      schema = defaultSchema,
       tasks,
       timeout: ___,
       ...connection
     } = options
+    const schema = schemaOf(options)
     const runner = yield* jobRunner(options)
     const start = startGraphileWorker(
       { connection, schema, pollMillis: Duration.toMillis(pollInterval), runsUnknown: tasks === undefined },

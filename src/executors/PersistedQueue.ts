@@ -235,11 +235,18 @@ export const worker = (
     const deadLetters = yield* factory.make({ name: `${queue}.dead`, schema: DeadLetter })
     const stopping = yield* Deferred.make<void>()
 
+    const waited = Effect.race(Effect.sleep(retryDelay), Deferred.await(stopping))
+
     /** If the process dies before the element is done, it is in both queues. */
     const bury = (element: unknown, attempts: number, error: Error): Effect.Effect<Verdict> =>
-      Effect.merge(
-        Effect.as(deadLetters.offer(new DeadLetter({ element, attempts, error: error.message })), "done" as const)
-      )
+      Effect.matchEffect(deadLetters.offer(new DeadLetter({ element, attempts, error: error.message })), {
+        onSuccess: () => Effect.succeed("done"),
+        onFailure: (failure) =>
+          Effect.logWarning(`The queue "${queue}.dead" did not take an element, which goes back`, failure).pipe(
+            Effect.zipRight(waited),
+            Effect.as(failure)
+          )
+      })
 
     const handle = (element: unknown, attempt: number): Effect.Effect<Verdict> => {
       if (!isElement(element)) {
@@ -249,6 +256,10 @@ export const worker = (
         )
       }
       const job = { ...element, attempt }
+      if (attempt > element.maxAttempts) {
+        // The queue of dead letters did not take it after its last attempt.
+        return bury(element, element.maxAttempts, new Error("It has used its attempts"))
+      }
       return Effect.matchEffect(tryProcess(() => process(job)), {
         onSuccess: (ended) => Effect.succeed(ended === "ended" ? "done" : "back"),
         onFailure: (error) =>
@@ -256,7 +267,7 @@ export const worker = (
             attemptFailed(job, error),
             isForGood(error) || attempt >= element.maxAttempts
               ? bury(element, attempt, error)
-              : Effect.as(Effect.race(Effect.sleep(retryDelay), Deferred.await(stopping)), error)
+              : Effect.as(waited, error)
           )
       })
     }

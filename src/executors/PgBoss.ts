@@ -221,7 +221,7 @@ export const executor = (options: ExecutorOptions): Effect.Effect<Executor.Execu
  *
  * While an outer scope, such as a request, can still refuse the intents of a transaction that has committed, their jobs are held:
  * they are in the table, with a `start_after` that this process renews. When the outer scope succeeds they are replaced by jobs that
- * start, and when it fails they are deleted. If the process dies before, they start after `heldTimeout`, because their data was
+ * start, and when it fails they are deleted. If the process dies before, they start after `heldTimeout`, without their `delay` or `runAt`, because their data was
  * committed; if an approval was pending, they never start, and pg-boss archives them after a day.
  *
  * Give it the `SqlClient` that `SqlTransaction.layer` decorates for the application. It creates or migrates pg-boss's schema when

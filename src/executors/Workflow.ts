@@ -31,7 +31,7 @@ import type { Intent } from "../Intent.js"
 import { Airlock } from "../internal/contract/airlock.js"
 import { intentOfJob, jobOf } from "../internal/engine/job.js"
 import { settingsUnder } from "../internal/engine/settings.js"
-import { attemptFailed, isForGood, servedOf, type WorkerSettings } from "../internal/engine/worker.js"
+import { attemptFailed, checkConcurrency, isForGood, servedOf, type WorkerSettings } from "../internal/engine/worker.js"
 import { delayAfter, toDelayMillis } from "../internal/outbox/retry.js"
 import { dispatchError } from "../internal/scope/dispatch.js"
 import { withoutTransaction } from "../internal/scope/transactionTag.js"
@@ -352,7 +352,8 @@ export interface WorkerOptions extends Omit<WorkerSettings, "drainTimeout"> {
  */
 export const worker = (options: WorkerOptions = {}): Layer.Layer<never, never, Airlock | WorkflowEngine> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { concurrency = 10, queue, tasks } = options
+    const { concurrency = 10, queue = defaultQueue, tasks } = options
+    yield* checkConcurrency(concurrency)
     const { handlers } = yield* Airlock
     const attempts = attemptsWith(handlers, yield* servedOf(handlers, tasks), options)
     const permits = Effect.unsafeMakeSemaphore(concurrency)
@@ -376,9 +377,20 @@ export const worker = (options: WorkerOptions = {}): Layer.Layer<never, never, A
       })
 
     const engine = yield* WorkflowEngine
+    const served = queuesOf.get(engine) ?? new Set()
+    if (served.has(queue)) {
+      // The engine would keep the first one, and say nothing.
+      return yield* Effect.dieMessage(
+        `This engine has a worker of the queue "${queue}" already. One worker serves all tasks of its queue`
+      )
+    }
+    queuesOf.set(engine, served.add(queue))
     // Where a process has two engines, the other one can be in the context of the runner's fibers.
     yield* engine.register(definition(queue), (stored) => Effect.provideService(run(stored), WorkflowEngine, engine))
   }))
+
+/** The queues that have a worker, by the engine. An engine forgets none, so neither does this. */
+const queuesOf = new WeakMap<WorkflowEngine["Type"], Set<string>>()
 
 /** The maximum size of a stored error, in bytes of UTF-8. */
 const maxErrorBytes = 16_384

@@ -111,6 +111,16 @@ onEachStore(({ cut, make, name, restore, swallow }) => {
         expect(error).toContain("no mail for a")
       }))
 
+    it.scopedLive("stores errors that its store could not store as they are", () =>
+      Effect.gen(function*() {
+        const { factory } = make()
+        yield* send(factory, mail("a", { maxAttempts: 2 }))
+        yield* start(factory, Mail.toLayer(() => Effect.fail(new Error("NUL \0"))))
+        const { attempts, error } = yield* dead(factory)
+        expect(attempts).toBe(2)
+        expect(error).toContain("NUL")
+      }))
+
     it.scopedLive("runs a dead letter that was offered again from its first attempt", () =>
       Effect.gen(function*() {
         const { factory } = make()

@@ -171,6 +171,20 @@ describeOn(postgres, "@effect/workflow", () => {
 
   describe("a worker", () => {
     test(
+      "dies if it is the second one of its queue on an engine, which would keep the first, or runs none at a time",
+      Effect.gen(function*() {
+        const two = Layer.mergeAll(Workflow.worker(), Workflow.worker()).pipe(
+          Layer.provide(onCluster),
+          Layer.provide(singleRunnerAt(url().href))
+        )
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(two)))
+        expect(String(Exit.isFailure(exit) && exit.cause)).toContain("has a worker of the queue \"default\" already")
+        const none = yield* Effect.exit(start(Mail.toLayer(() => Effect.void), { concurrency: 0 }))
+        expect(String(Exit.isFailure(none) && none.cause)).toContain("needs an integer of at least 1")
+      })
+    )
+
+    test(
       "fails a workflow whose task has no handler",
       Effect.gen(function*() {
         yield* enqueued(mail("a", { maxAttempts: 1 }))

@@ -5,13 +5,15 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { Logger, type TaskSpec } from "graphile-worker"
+import { Logger, type SharedOptions, type TaskSpec } from "graphile-worker"
 import type { Intent } from "../../Intent.js"
 import type { JobTable, Query } from "./jobTable.js"
 import { firstOfEachKey, postgresDataOf } from "./postgres.js"
 
-/** The schema of graphile-worker, unless the user names another one. @internal */
-export const defaultSchema = "graphile_worker"
+/** The schema of graphile-worker, which it finds in this way too. @internal */
+export const schemaOf = (
+  { preset, schema = preset?.worker?.schema }: Pick<SharedOptions, "preset" | "schema"> = {}
+): string => schema ?? process.env["GRAPHILE_WORKER_SCHEMA"] ?? "graphile_worker"
 
 /** The flag of all jobs that come from intents. @internal */
 export const ourFlag = "effect-airlock"

@@ -68,7 +68,9 @@ export const startGraphileWorker = (
       })
       if (ended === "stopped") {
         hasReturned = true
-        await query(giveBack(name), [id, pool, returning])
+        const give = () => query(giveBack(name), [id, pool, returning])
+        // Once more, on another connection: graphile-worker would count a failure as one of the handler.
+        await give().catch(give)
         throw new Error("The worker stops, and has given the job back")
       }
     }
@@ -131,15 +133,16 @@ export const startGraphileWorker = (
     return {
       stop: async () => {
         await Effect.runPromise(Fiber.interruptAll(fibers))
-        try {
-          await current?.stop()
-        } finally {
-          if (hasReturned) {
-            await (await openUtils()).forceUnlockWorkers([returning])
-          }
-        }
+        // A runner that ends by itself after an error does not wait for its jobs in `stop`.
+        await Promise.allSettled([current?.stop(), current?.promise])
       },
-      release: async () => (await utils)?.release()
+      release: async () => {
+        if (utils !== undefined) {
+          const { forceUnlockWorkers, release } = await utils
+          // Also jobs whose end it could not store.
+          await forceUnlockWorkers([...(hasReturned ? [returning] : []), ...pools]).finally(release)
+        }
+      }
     }
   })
 

@@ -67,26 +67,40 @@ export const queryOf = (client: SqlClient): Query => ({ text, values }) =>
     (result) => result as Result
   )
 
-/** Adds the jobs of a batch. If the engine refuses one of them, the others are added one by one. @internal */
+/**
+ * Adds the jobs of a batch. If the engine refuses one of them, the others are added one by one, and those that were added in time
+ * have left.
+ *
+ * @internal
+ */
 export const addJobs = (
   insert: JobTable["insert"],
   intents: ReadonlyArray<Intent>,
   timeout: Duration.DurationInput
 ): Effect.Effect<ReadonlyArray<Outcome>> =>
-  Effect.exit(insert(intents)).pipe(
-    Effect.flatMap((exit) =>
-      Exit.isSuccess(exit) || intents.length === 1 || !(Cause.isDie(exit.cause) || isRefusal(reasonOf(exit.cause)))
-        ? Effect.succeed(intents.map((intent) => outcomeOf(intent, exit)))
-        : Effect.forEach(intents, (intent) =>
-          Effect.map(Effect.exit(insert([intent])), (exit) => outcomeOf(intent, exit)))
-    ),
-    Effect.timeoutFail({
-      duration: timeout,
-      onTimeout: () =>
-        new Error(`PostgreSQL did not answer within ${Duration.format(Duration.decode(timeout))}`)
-    }),
-    Effect.catchAllCause((cause) => Effect.succeed(intents.map((intent) => outcomeOf(intent, Exit.failCause(cause)))))
-  )
+  Effect.suspend(() => {
+    const exits: Array<Exit.Exit<unknown, unknown>> = []
+    const tooLate = Exit.fail(
+      new Error(`PostgreSQL did not answer within ${Duration.format(Duration.decode(timeout))}`)
+    )
+    return Effect.exit(insert(intents)).pipe(
+      Effect.flatMap((exit) => {
+        if (
+          Exit.isSuccess(exit) || intents.length === 1 || !(Cause.isDie(exit.cause) || isRefusal(reasonOf(exit.cause)))
+        ) {
+          intents.forEach(() => exits.push(exit))
+          return Effect.void
+        }
+        return Effect.forEach(
+          intents,
+          (intent) => Effect.map(Effect.exit(insert([intent])), (exit) => exits.push(exit)),
+          { discard: true }
+        )
+      }),
+      Effect.timeoutOption(timeout),
+      Effect.map(() => intents.map((intent, i) => outcomeOf(intent, exits[i] ?? tooLate)))
+    )
+  })
 
 /** A job that cannot be added as it is. @internal */
 export class JobRefusedError extends Error {}

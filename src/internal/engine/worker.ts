@@ -81,12 +81,7 @@ export const jobRunner = (
   { concurrency = 10, drainTimeout = "10 seconds", tasks, timeout = "15 minutes" }: WorkerSettings
 ): Effect.Effect<JobRunner, never, Airlock> =>
   Effect.gen(function*() {
-    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-      // With none at a time it would do nothing, or take all messages and run none.
-      return yield* Effect.die(
-        new RangeError(`A worker needs an integer of at least 1 as its option \`concurrency\`, and got ${concurrency}`)
-      )
-    }
+    yield* checkConcurrency(concurrency)
     const { handlers } = yield* Airlock
     const served = yield* servedOf(handlers, tasks)
     // The span in which the Layer is built is not the parent of the jobs.
@@ -136,6 +131,12 @@ export const jobRunner = (
         })
     }
   })
+
+/** With none at a time a worker would do nothing, or take all messages and run none. @internal */
+export const checkConcurrency = (concurrency: number): Effect.Effect<void> =>
+  Number.isSafeInteger(concurrency) && concurrency >= 1 ? Effect.void : Effect.die(
+    new RangeError(`A worker needs an integer of at least 1 as its option \`concurrency\`, and got ${concurrency}`)
+  )
 
 /** The handlers that the worker uses. @internal */
 export const servedOf = (

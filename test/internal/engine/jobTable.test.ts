@@ -21,6 +21,28 @@ describe("a batch for an engine on PostgreSQL", () => {
       ])
     }))
 
+  it.effect("has those that were added before its time limit", () =>
+    Effect.gen(function*() {
+      const refused = Object.assign(new Error("out of range"), { severity: "ERROR", code: "22003" })
+      const insert: JobTable["insert"] = (intents) =>
+        intents.length > 1
+          ? Effect.fail(refused)
+          : intents[0]!.options.origin === "poison"
+          ? Effect.fail(refused)
+          : Effect.sleep("2 seconds")
+      const adding = yield* Effect.fork(
+        addJobs(insert, [item("a", { origin: "poison" }), item("b"), item("c"), item("d")], "5 seconds")
+      )
+      yield* TestClock.adjust("5 seconds")
+      const outcomes = yield* Fiber.join(adding)
+      expect(outcomes.map((outcome) => Exit.isSuccess(outcome) ? "added" : String(outcome.cause))).toEqual([
+        expect.stringContaining("out of range"),
+        "added",
+        "added",
+        expect.stringContaining("did not answer within 5s")
+      ])
+    }))
+
   it.effect("has the others of an intent whose job cannot be made", () =>
     Effect.gen(function*() {
       const insert: JobTable["insert"] = (intents) =>

@@ -7,12 +7,24 @@ import type { PersistedQueue } from "@effect/experimental/PersistedQueue"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { shortenBytes } from "../../support/printError.js"
+import { storableText } from "../postgres.js"
 
 /** What becomes of an element: an Error is a failed attempt, and `back` is none. @internal */
 export type Verdict = "done" | "back" | Error
 
 /** The worker counts the attempts. What a store does with an element that has used them up differs, and Redis's store throws. */
 const unlimited = 2 ** 31 - 1
+
+/** The maximum size of a stored error, in bytes of UTF-8. */
+const maxErrorBytes = 16_384
+
+/** What a store writes of an error. It prints causes and stacks too, and databases refuse some characters and sizes. */
+const storable = ({ message }: Error): Error => {
+  const stored = new Error(shortenBytes(storableText(message), maxErrorBytes))
+  delete stored.stack
+  return stored
+}
 
 /** The time until a fiber asks a store again that could not answer. */
 const pause = "1 second"
@@ -44,7 +56,7 @@ export const startTakers = (
             handling.add(index)
             return Effect.flatMap(handle(element, attempts + 1), (given) => {
               verdict = given
-              return given === "done" ? Effect.void : given === "back" ? Effect.interrupt : Effect.fail(given)
+              return given === "done" ? Effect.void : given === "back" ? Effect.interrupt : Effect.fail(storable(given))
             })
           }), { maxAttempts: unlimited }))
         handling.delete(index)
