@@ -109,6 +109,13 @@ export const directCalls: ReadonlyArray<Mutant> = [
       tests: [bullMq]
     },
     {
+      breaks: "plain code: a fiber that ends leaves its note",
+      symbol: "noteTurns",
+      replace: "endTurn(runningFiber())",
+      by: "undefined",
+      tests: ["test/internal/engine/direct/plainCode.test.ts"]
+    },
+    {
       breaks: "plain code: a fiber finds the scope of the turn that wakes it",
       symbol: "scheduleOutsideTurns",
       replace: "notes.run(undefined, schedule)",
