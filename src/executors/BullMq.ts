@@ -9,12 +9,14 @@
  */
 import {
   type ConnectionOptions,
+  DelayedError,
   type Job,
   type JobsOptions,
   type Processor,
   type Queue,
   type RedisOptions,
   UnrecoverableError,
+  WaitingChildrenError,
   WaitingError
 } from "bullmq"
 import * as Cause from "effect/Cause"
@@ -586,7 +588,8 @@ export const direct = <Q extends Queue>(queue: Q): Pick<Q, "add" | "addBulk"> =>
 
 /**
  * Wraps a processor, so that each job runs in a scope of its own: what it adds to an {@link intercept}ed queue leaves if it succeeds,
- * and is discarded if it fails. BullMQ gets the very error with which the processor failed, or the `FlushError`.
+ * and is discarded if it fails. BullMQ gets the very error with which the processor failed, or the `FlushError`. A `DelayedError`, a
+ * `WaitingError` and a `WaitingChildrenError` are no failures: the job has moved itself, and goes on later.
  *
  * @example
  * ```ts
@@ -608,4 +611,10 @@ export const direct = <Q extends Queue>(queue: Q): Pick<Q, "add" | "addBulk"> =>
 export const wrapProcessor = <Data, Result, Name extends string>(
   processor: Processor<Data, Result, Name>,
   options: ScopedOptions<never> = {}
-): Effect.Effect<Processor<Data, Result, Name>, never, Airlock> => wrapInScope(processor, scoped(options))
+): Effect.Effect<Processor<Data, Result, Name>, never, Airlock> =>
+  wrapInScope(processor, scoped(options), isControlFlow)
+
+/** The job has moved itself, and waits or is delayed. It runs again, and goes on where it was. BullMQ looks at both as well. */
+const isControlFlow = (error: unknown): boolean =>
+  error instanceof DelayedError || error instanceof WaitingError || error instanceof WaitingChildrenError ||
+  (error instanceof Error && ["DelayedError", "WaitingError", "WaitingChildrenError"].includes(error.name))

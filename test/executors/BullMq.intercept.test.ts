@@ -2,7 +2,18 @@
  * Direct calls of a BullMQ queue that go through Airlock.
  */
 import { expect, it } from "@effect/vitest"
-import { FlowProducer, type Job, type JobsOptions, Queue, QueueEvents, UnrecoverableError, Worker } from "bullmq"
+import {
+  DelayedError,
+  FlowProducer,
+  type Job,
+  type JobsOptions,
+  Queue,
+  QueueEvents,
+  UnrecoverableError,
+  WaitingChildrenError,
+  WaitingError,
+  Worker
+} from "bullmq"
 import { Deferred, Effect, Layer, type Scope, Struct } from "effect"
 import { Airlock, AirlockLive } from "effect-airlock"
 import * as BullMq from "effect-airlock/executors/BullMq"
@@ -135,6 +146,38 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
       }
     }))
 
+  live("no options may be null, as of a direct call", (queue) =>
+    Effect.gen(function*() {
+      yield* BullMq.intercept(queue)
+      const none: JobsOptions = JSON.parse("null")
+      yield* Effect.promise(() => queue.add("receipt", { order: 1 }, none))
+      yield* Effect.promise(() => queue.add("receipt", { order: 2 }, none)).pipe(Airlock.scoped)
+      yield* Effect.promise(() => queue.addBulk([{ name: "receipt", data: { order: 3 }, opts: none }])).pipe(
+        Airlock.scoped
+      )
+      expect((yield* jobs(queue)).map(({ data }) => data.order)).toEqual([1, 2, 3])
+    }))
+
+  live(
+    "a call that goes directly is not read: BullMQ gets its arguments as they are",
+    (queue) =>
+      Effect.gen(function*() {
+        yield* BullMq.intercept(queue, { names: ["receipt"] })
+        let reads = 0
+        const data = (order: number) => ({
+          toJSON: () => {
+            reads++
+            return { order }
+          }
+        })
+        yield* Effect.promise(() => BullMq.direct(queue).add("receipt", data(1)))
+        const direct = reads
+        yield* Effect.promise(() => queue.add("receipt", data(2)))
+        yield* Effect.promise(() => queue.add("audit", data(3))).pipe(Airlock.scoped)
+        expect(reads).toBe(3 * direct)
+      })
+  )
+
   live("a bulk is an intent for each job, and the jobs of other names go directly", (queue) =>
     Effect.gen(function*() {
       yield* BullMq.intercept(queue, { names: ["receipt"] })
@@ -230,6 +273,75 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
       expect((yield* Effect.promise(() => queue.getJob(second.id!)))?.returnvalue).toEqual({ sent: 2 })
     }))
 
+  const moves: Record<string, (job: Job, token: string) => Promise<Error>> = {
+    DelayedError: async (job, token) => {
+      await job.moveToDelayed(Date.now(), token)
+      return new DelayedError()
+    },
+    WaitingError: async (job, token) => {
+      await job.moveToWait(token)
+      return new WaitingError()
+    },
+    "error of that name": async (job, token) => {
+      await job.moveToDelayed(Date.now(), token)
+      return Object.assign(new Error("later"), { name: "DelayedError" })
+    }
+  }
+
+  for (const [title, move] of Object.entries(moves)) {
+    live(
+      `what a step of a wrapped processor adds leaves if the step ends with a ${title}`,
+      (queue) =>
+        Effect.gen(function*() {
+          yield* BullMq.intercept(queue, { names: ["mail"] })
+          const ended = yield* Deferred.make<void>()
+          const wrapped = yield* BullMq.wrapProcessor(async (job: Job, token?: string) => {
+            if (job.name === "order" && job.data.step === 1) {
+              await queue.add("mail", { order: 1 })
+              await job.updateData({ step: 2 })
+              throw await move(job, token!)
+            }
+            if (job.name === "order") {
+              await Effect.runPromise(Deferred.succeed(ended, undefined))
+            }
+          })
+          yield* Effect.acquireRelease(
+            Effect.sync(() => new Worker("mail", wrapped, { connection, prefix })),
+            (worker) => Effect.promise(() => worker.close())
+          )
+          yield* Effect.promise(() => queue.add("order", { step: 1 }))
+          yield* Deferred.await(ended)
+          expect((yield* jobs(queue)).map(({ name }) => name)).toContain("mail")
+        })
+    )
+  }
+
+  live("a parent that waits for its children adds what it added", (queue) =>
+    Effect.gen(function*() {
+      yield* BullMq.intercept(queue, { names: ["mail"] })
+      const ended = yield* Deferred.make<void>()
+      const wrapped = yield* BullMq.wrapProcessor(async (job: Job, token?: string) => {
+        if (job.name === "order" && job.data.step === 1) {
+          await queue.add("mail", { order: 1 })
+          await queue.add("child", {}, { parent: { id: job.id!, queue: job.queueQualifiedName } })
+          await job.updateData({ step: 2 })
+          if (await job.moveToWaitingChildren(token!)) {
+            throw new WaitingChildrenError()
+          }
+        }
+        if (job.name === "order") {
+          await Effect.runPromise(Deferred.succeed(ended, undefined))
+        }
+      })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => new Worker("mail", wrapped, { connection, prefix })),
+        (worker) => Effect.promise(() => worker.close())
+      )
+      yield* Effect.promise(() => queue.add("order", { step: 1 }))
+      yield* Deferred.await(ended)
+      expect((yield* jobs(queue)).map(({ name }) => name)).toContain("mail")
+    }))
+
   live("a wrapped processor gets the signal of BullMQ if it has a parameter for it", (queue) =>
     Effect.gen(function*() {
       const signals: Array<unknown> = []
@@ -257,12 +369,8 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
           await queue.waitUntilReady()
           return queue
         }),
-        // Without its offline queue it can only close while it is connected.
-        (queue) =>
-          Effect.zipRight(
-            until(Effect.promise(async () => (await queue.client).status === "ready")),
-            Effect.promise(() => queue.close())
-          )
+        // It may still be reconnecting, so it cannot send QUIT.
+        (queue) => Effect.promise(() => queue.close().catch(() => queue.disconnect()))
       )
       yield* BullMq.intercept(away)
       const { failures } = yield* Effect.promise(() => away.add("receipt", { order: 1 })).pipe(

@@ -10,8 +10,15 @@ export const directCalls: ReadonlyArray<Mutant> = [
     {
       breaks: "direct calls: a call that comes too late for its scope is refused",
       symbol: "placeOfCaller",
-      replace: "!isOpen",
+      replace: "!isOpen && !scope.planning",
       by: "false",
+      tests: [bullMq]
+    },
+    {
+      breaks: "direct calls: a call that comes too late for a plan adds its job",
+      symbol: "placeOfCaller",
+      replace: "!isOpen && !scope.planning",
+      by: "!isOpen",
       tests: [bullMq]
     },
     {
@@ -96,9 +103,30 @@ export const directCalls: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/engine/direct/plainCode.ts", [
     {
       breaks: "plain code: a turn leaves its note to the fibers that run after it",
-      symbol: "TurnSupervisor.onSuspend",
+      symbol: "endTurn",
       replace: "notes.enterWith(turn.before)",
       by: "",
+      tests: [bullMq]
+    },
+    {
+      breaks: "plain code: a fiber that ends leaves its note",
+      symbol: "noteTurns",
+      replace: "endTurn(runningFiber())",
+      by: "undefined",
+      tests: ["test/internal/engine/direct/plainCode.test.ts"]
+    },
+    {
+      breaks: "plain code: a fiber finds the scope of the turn that wakes it",
+      symbol: "scheduleOutsideTurns",
+      replace: "notes.run(undefined, schedule)",
+      by: "schedule()",
+      tests: [bullMq]
+    },
+    {
+      breaks: "plain code: a job that moves itself loses what it has added",
+      symbol: "wrapInScope",
+      replace: "Effect.catchIf(isControlFlow, (error) => Effect.succeed(Either.left(error)))",
+      by: "Effect.catchIf(() => false, (error) => Effect.succeed(Either.left(error)))",
       tests: [bullMq]
     },
     {

@@ -2,7 +2,7 @@
  * What holds for the interception of each engine.
  */
 import { expect, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Either, Exit, Layer, Runtime, type Scope } from "effect"
+import { Cause, Deferred, Effect, Either, Exit, Fiber, Layer, Runtime, type Scope } from "effect"
 import { Airlock, AirlockLive, Executor, Policy } from "effect-airlock"
 import * as Outbox from "effect-airlock/Outbox"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
@@ -170,6 +170,43 @@ export const interceptTests = <Target extends object>(engine: Engine<Target>): v
         expect(yield* jobs(target)).toEqual(both(2))
       })
   )
+
+  scenario(
+    "does not find the scope of another request in a fiber that does not run below the interception",
+    (target) =>
+      Effect.gen(function*() {
+        const called = yield* Deferred.make<void>()
+        const outside = Effect.runFork(
+          Effect.zipRight(Deferred.await(called), Effect.promise(() => checkout(target, 2)))
+        )
+        yield* intercept(target)
+        // The turn of the scope wakes the other fiber.
+        yield* Deferred.succeed(called, undefined).pipe(
+          Effect.zipRight(Fiber.await(outside)),
+          Effect.zipRight(Effect.fail("no stock")),
+          Airlock.scoped,
+          Effect.ignore
+        )
+        expect(yield* jobs(target)).toEqual(both(2))
+      })
+  )
+
+  scenario("a call that comes too late for a plan adds no job", (target) =>
+    Effect.gen(function*() {
+      yield* intercept(target)
+      const ended = yield* Deferred.make<void>()
+      const refused = yield* Deferred.make<unknown>()
+      yield* Effect.promise(async () => {
+        await turn()
+        void Effect.runPromise(Deferred.await(ended)).then(() => add(target, "receipt", { order: 1 })).then(
+          () => Effect.runPromise(Deferred.succeed(refused, undefined)),
+          (error: unknown) => Effect.runPromise(Deferred.succeed(refused, error))
+        )
+      }).pipe(Airlock.plan)
+      yield* Deferred.succeed(ended, undefined)
+      expect(yield* Deferred.await(refused)).toMatchObject({ _tag: "ScopeClosedError" })
+      expect(yield* jobs(target)).toEqual([])
+    }))
 
   scenario(
     "a call outside of a scope goes to the engine at once, with a warning for each place",

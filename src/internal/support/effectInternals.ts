@@ -17,6 +17,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Request from "effect/Request"
 import * as Runtime from "effect/Runtime"
 import type * as RuntimeFlags from "effect/RuntimeFlags"
+import { defaultScheduler } from "effect/Scheduler"
 import type * as EffectScope from "effect/Scope"
 
 /** Members of a fiber that its type does not show. Effect's own run loop uses them. */
@@ -142,6 +143,17 @@ export const findFiber = (id: FiberId.Single, parents: ReadonlyArray<AnyFiber>):
     }
   }
   return undefined
+}
+
+/**
+ * From now on, calls Effect's default scheduler inside of a function. It schedules the turns of all fibers that wait, also of those
+ * that a turn of another fiber wakes.
+ *
+ * @internal
+ */
+export const wrapScheduling = (around: (schedule: () => void) => void): void => {
+  const { scheduleTask } = defaultScheduler
+  defaultScheduler.scheduleTask = (...args) => around(() => scheduleTask.apply(defaultScheduler, args))
 }
 
 /** Effect sets it while a worker of a concurrent `Effect.forEach` runs, and resets it in each fiber that is forked. */

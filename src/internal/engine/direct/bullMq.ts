@@ -9,7 +9,8 @@ import { snapshot } from "./json.js"
 interface QueuedJob {
   readonly name: string
   readonly data?: unknown
-  readonly opts?: JobsOptions | undefined
+  /** BullMQ takes `null` for none. */
+  readonly opts?: JobsOptions | null | undefined
 }
 
 /** @internal */
@@ -19,14 +20,16 @@ export const bullMqEngine = (queue: Queue): DirectEngine => ({
   prefix: queue.name,
   methods: {
     add: ({ add }, [name, data, opts]) => ({
-      jobs: [jobOf(queue, { name, data, opts })],
+      names: [name],
+      jobs: () => [jobOf(queue, { name, data, opts })],
       pass: async () => [await add!(name, data, opts)],
       result: ([job]) => job
     }),
     addBulk: ({ addBulk }, [jobs]) =>
       Array.isArray(jobs)
         ? {
-          jobs: jobs.map((job: QueuedJob) => jobOf(queue, job)),
+          names: jobs.map(({ name }: QueuedJob) => name),
+          jobs: () => jobs.map((job: QueuedJob) => jobOf(queue, job)),
           pass: (indices) => addBulk!(indices.map((index) => jobs[index])),
           result: (added) => added
         }
@@ -35,7 +38,8 @@ export const bullMqEngine = (queue: Queue): DirectEngine => ({
   perform
 })
 
-const jobOf = (queue: Queue, { data, name, opts = {} }: QueuedJob): DirectJob => {
+const jobOf = (queue: Queue, { data, name, opts: given }: QueuedJob): DirectJob => {
+  const opts = given ?? {}
   const makeJob = (jobId?: string): Job => {
     const jobOpts = { ...queue.jobsOpts, ...opts, ...(jobId !== undefined && { jobId: opts.jobId ?? jobId }) }
     return new Job(queue, name, data, jobOpts, jobOpts.jobId)
@@ -46,7 +50,6 @@ const jobOf = (queue: Queue, { data, name, opts = {} }: QueuedJob): DirectJob =>
     job["validateOptions"](job.asJSON())
   }
   return {
-    name,
     // A child has to be there when its parent begins to wait for it.
     stored: opts.parent === undefined ? snapshot({ name, data, opts: timed(opts) }) : undefined,
     answer: makeJob

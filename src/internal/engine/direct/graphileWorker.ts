@@ -20,15 +20,18 @@ export const graphileEngine: DirectEngine = {
   methods: {
     addJob: ({ addJob }, [identifier, payload, spec]) =>
       typeof identifier !== "string" ? undefined : {
-        jobs: [jobOf(identifier, payload, spec)],
+        names: [identifier],
+        jobs: () => [jobOf(identifier, payload, spec)],
         pass: async () => [await addJob!(identifier, payload, spec)],
         result: ([job]) => job
       },
     addJobs: ({ addJobs }, [jobs, preservesRunAt]) =>
       !Array.isArray(jobs) || jobs.some((job) => typeof job?.identifier !== "string") ? undefined : {
-        jobs: jobs.map(({ identifier, payload, ...spec }: AddJobsJobSpec) =>
-          jobOf(identifier, payload, preservesRunAt === true ? { ...spec, jobKeyMode: "preserve_run_at" } : spec)
-        ),
+        names: jobs.map(({ identifier }: AddJobsJobSpec) => identifier),
+        jobs: () =>
+          jobs.map(({ identifier, payload, ...spec }: AddJobsJobSpec) =>
+            jobOf(identifier, payload, preservesRunAt === true ? { ...spec, jobKeyMode: "preserve_run_at" } : spec)
+          ),
         pass: (indices) => addJobs!(indices.map((index) => jobs[index]), preservesRunAt),
         result: (added) => added
       }
@@ -43,7 +46,6 @@ export const graphileEngine: DirectEngine = {
 }
 
 const jobOf = (identifier: string, payload: unknown, spec: TaskSpec = {}): DirectJob => ({
-  name: identifier,
   stored: snapshot({ identifier, payload, spec }),
   answer: (id): Job => {
     const now = new Date()

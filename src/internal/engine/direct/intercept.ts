@@ -66,7 +66,6 @@ export type Originals = Readonly<Record<string, Method>>
 
 /** A job that a call adds. @internal */
 export interface DirectJob {
-  readonly name: string
   /** What an intent stores of it, as JSON. `undefined` if an intent cannot carry the job: it goes directly then. */
   readonly stored: unknown
   /** What the call returns for the job, by the id of its intent. */
@@ -75,7 +74,10 @@ export interface DirectJob {
 
 /** A call of an intercepted method. @internal */
 export interface DirectCall {
-  readonly jobs: ReadonlyArray<DirectJob>
+  /** The names of its jobs. */
+  readonly names: ReadonlyArray<string>
+  /** Reads its jobs. It is not called if all of them go directly: what the engine makes of them is its own affair then. */
+  readonly jobs: () => ReadonlyArray<DirectJob>
   /** Adds some of the jobs directly. Returns what the method returns for them. */
   readonly pass: (indices: ReadonlyArray<number>) => Promise<ReadonlyArray<unknown>>
   /** The result of the method, of those for its jobs. */
@@ -144,27 +146,27 @@ export const intercept = (
       const original = originals[method]!
       const replacement: Method = async (...args) => {
         const call = installed.get(target) === originals ? read(originals, args) : undefined
-        const isChosen = call?.jobs.map(({ name }) => names === undefined || names.includes(name)) ?? []
+        const isChosen = call?.names.map((name) => names === undefined || names.includes(name)) ?? []
         if (call === undefined || !isChosen.includes(true)) {
           return original(...args)
         }
         const site = callSite(replacement)
-        const chosen = call.jobs.filter((_, index) => isChosen[index])
-        chosen.forEach(({ name }) =>
+        const chosen = call.names.filter((_, index) => isChosen[index])
+        chosen.forEach((name) =>
           warnOnce(`${name} ${site}`, deprecated(engine, method, name, tasks.nameOf(name), outside, site))
         )
         const caller = callersRuntime()
         const place = caller === undefined ? outsideScopes : Runtime.runSync(caller)(placeOfCaller)
         if (outside === "pass" && place.isOutside) {
           if (place.settled !== undefined) {
-            warnOnce(`late ${site}`, lateCall(engine, chosen[0]!.name, place.settled, site))
+            warnOnce(`late ${site}`, lateCall(engine, chosen[0]!, place.settled, site))
           }
           return original(...args)
         }
         if (caller === undefined) {
-          throw withCallersStack(new NoScopeError({ task: tasks.nameOf(chosen[0]!.name), ...siteOf(site) }))
+          throw withCallersStack(new NoScopeError({ task: tasks.nameOf(chosen[0]!), ...siteOf(site) }))
         }
-        const enqueueJob = ({ answer, name, stored }: DirectJob) =>
+        const enqueueJob = (name: string, { answer, stored }: DirectJob) =>
           Effect.withFiberRuntime<unknown>((fiber) =>
             tasks.get(currentOf(fiber)?.scope?.airlock ?? airlock, name).pipe(
               Effect.flatMap((task) => enqueue(task, stored, originOf(site))),
@@ -235,20 +237,25 @@ const placeOfCaller: Effect.Effect<Place> = Effect.withFiberRuntime((fiber) => {
     return Effect.succeed({ isOutside: current?.isPolicy !== true, settled: undefined })
   }
   const isOpen = scope.state === "open"
-  return Effect.succeed({ isOutside: !isOpen, settled: isOpen ? undefined : scope.name })
+  // What began in a plan may add no job, also when the plan has ended.
+  return Effect.succeed({ isOutside: !isOpen && !scope.planning, settled: isOpen ? undefined : scope.name })
 })
 
 /** Enqueues the chosen jobs of a call, and adds the others directly. */
 const addJobs = async (
-  { jobs, pass, result }: DirectCall,
+  { jobs: readJobs, names, pass, result }: DirectCall,
   isChosen: ReadonlyArray<boolean>,
   caller: Runtime.Runtime<never>,
-  enqueueJob: (job: DirectJob) => Effect.Effect<unknown>,
+  enqueueJob: (name: string, job: DirectJob) => Effect.Effect<unknown>,
   site: string | undefined
 ): Promise<unknown> => {
+  const jobs = readJobs()
   const isEnqueued = jobs.map(({ stored }, index) => isChosen[index]! && stored !== undefined)
   const exit = await Runtime.runPromiseExit(caller)(
-    Effect.forEach(jobs.filter((_, index) => isEnqueued[index]), enqueueJob)
+    Effect.forEach(
+      [...jobs.keys()].filter((index) => isEnqueued[index]),
+      (index) => enqueueJob(names[index]!, jobs[index]!)
+    )
   )
   if (Exit.isFailure(exit)) {
     throw withSite(Cause.squash(exit.cause), site)

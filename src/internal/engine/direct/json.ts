@@ -3,7 +3,7 @@
  *
  * @internal
  */
-export const snapshot = <A>(value: A): A => {
+export const snapshot = (value: unknown): unknown => {
   const text: string | undefined = JSON.stringify(value)
-  return text === undefined ? undefined as A : JSON.parse(text)
+  return text === undefined ? undefined : JSON.parse(text)
 }

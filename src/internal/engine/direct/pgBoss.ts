@@ -42,9 +42,9 @@ export const pgBossEngine: DirectEngine = {
     publish: ({ publish }, args) => {
       const [event, data, options = {}] = args
       return typeof event !== "string" ? undefined : {
-        jobs: [{
-          name: `publish:${event}`,
-          stored: isOwnTransaction(options) ? undefined : snapshot<Stored>({ publish: { event, data, options } }),
+        names: [`publish:${event}`],
+        jobs: () => [{
+          stored: stored(options, { publish: { event, data, options } }),
           answer: () => undefined
         }],
         pass: async () => [await publish!(...args)],
@@ -53,25 +53,26 @@ export const pgBossEngine: DirectEngine = {
     },
     insert: ({ insert }, [jobs, options]) =>
       !Array.isArray(jobs) || jobs.some((job) => typeof job?.name !== "string") ? undefined : {
-        jobs: jobs.map((job: Boss.JobInsert): DirectJob => ({
-          name: job.name,
-          stored: isOwnTransaction(options) ? undefined : snapshot<Stored>({ insert: job }),
-          answer: (id) => job.id ?? id
-        })),
+        names: jobs.map(({ name }: Boss.JobInsert) => name),
+        jobs: () =>
+          jobs.map((job: Boss.JobInsert): DirectJob => ({
+            stored: stored(options, { insert: job }),
+            answer: (id) => job.id ?? id
+          })),
         pass: async (indices) => (await insert!(indices.map((index) => jobs[index]), options)) ?? [],
         result: (ids) => ids
       }
   },
-  perform: async (originals, stored: Stored, id, waited) => {
-    if ("insert" in stored) {
-      return originals["insert"]!([{ id, ...stored.insert }])
+  perform: async (originals, job: Stored, id, waited) => {
+    if ("insert" in job) {
+      return originals["insert"]!([{ id, ...job.insert }])
     }
-    const { data, options } = "send" in stored ? stored.send : stored.publish
+    const { data, options } = "send" in job ? job.send : job.publish
     // With an id, a job that was added before is not added again.
     const identified = { id, ...remaining(options, waited) }
-    return "send" in stored
-      ? originals["send"]!(stored.send.name, data, identified)
-      : originals["publish"]!(stored.publish.event, data, identified)
+    return "send" in job
+      ? originals["send"]!(job.send.name, data, identified)
+      : originals["publish"]!(job.publish.event, data, identified)
   }
 }
 
@@ -83,16 +84,17 @@ const sent = (
   options: Boss.SendOptions | undefined
 ): DirectCall | undefined =>
   typeof name !== "string" || name === "" || typeof data === "function" ? undefined : {
-    jobs: [{
-      name,
-      stored: isOwnTransaction(options) ? undefined : snapshot<Stored>({
-        send: { name, options: options ?? {}, ...(data !== undefined && { data }) }
-      }),
+    names: [name],
+    jobs: () => [{
+      stored: stored(options, { send: { name, options: options ?? {}, ...(data !== undefined && { data }) } }),
       answer: (id) => options?.id ?? id
     }],
     pass: async () => [await pass()],
     result: ([id]) => id
   }
+
+const stored = (options: { readonly db?: unknown } | undefined, job: Stored): unknown =>
+  isOwnTransaction(options) ? undefined : snapshot(job)
 
 /** It is in the transaction of the caller, or on a connection of the caller: an intent can have neither. */
 const isOwnTransaction = (options: { readonly db?: unknown } | undefined): boolean => options?.db !== undefined

@@ -7,6 +7,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
@@ -19,7 +20,7 @@ import * as Supervisor from "effect/Supervisor"
 import { AsyncLocalStorage } from "node:async_hooks"
 import type { Airlock } from "../../contract/airlock.js"
 import { locally } from "../../scope/currentScope.js"
-import { type AnyFiber, refsOf, runningFiber } from "../../support/effectInternals.js"
+import { type AnyFiber, refsOf, runningFiber, wrapScheduling } from "../../support/effectInternals.js"
 
 interface Turn {
   /** The fiber, until the turn ends. */
@@ -35,7 +36,28 @@ const notes = globalValue(
   () => new AsyncLocalStorage<Turn | undefined>()
 )
 
+/**
+ * A fiber whose turns are not noted has nothing to replace the note of the turn that wakes it. So what is scheduled in a turn does not
+ * get its note.
+ */
+const scheduleOutsideTurns = (): void =>
+  globalValue(
+    Symbol.for("effect-airlock/scheduleOutsideTurns"),
+    () => wrapScheduling((schedule) => notes.run(undefined, schedule))
+  )
+
 const beginTurn = (fiber: AnyFiber): void => notes.enterWith({ fiber, before: notes.getStore(), refs: undefined })
+
+const endTurn = (fiber: AnyFiber): void => {
+  const turn = notes.getStore()
+  // The supervisor can have been added twice.
+  if (turn?.fiber === fiber) {
+    notes.enterWith(turn.before)
+    turn.refs = refsOf(fiber)
+    turn.fiber = undefined
+    turn.before = undefined
+  }
+}
 
 class TurnSupervisor extends Supervisor.AbstractSupervisor<void> {
   readonly value = Effect.void
@@ -45,14 +67,7 @@ class TurnSupervisor extends Supervisor.AbstractSupervisor<void> {
   }
 
   override onSuspend(fiber: AnyFiber): void {
-    const turn = notes.getStore()
-    // The supervisor can have been added twice.
-    if (turn?.fiber === fiber) {
-      notes.enterWith(turn.before)
-      turn.refs = refsOf(fiber)
-      turn.fiber = undefined
-      turn.before = undefined
-    }
+    endTurn(fiber)
   }
 }
 
@@ -78,7 +93,14 @@ export const noteTurns: Effect.Effect<void, never, EffectScope.Scope> = Effect.l
   (current) => current.zip(supervisor)
 ).pipe(
   Effect.zipRight(Effect.locallyScoped(isNoted, true)),
-  Effect.zipRight(Effect.sync(() => beginTurn(runningFiber())))
+  Effect.zipRight(Effect.acquireRelease(
+    Effect.sync(() => {
+      scheduleOutsideTurns()
+      beginTurn(runningFiber())
+    }),
+    // The supervisor is gone when the fiber waits next.
+    () => Effect.sync(() => endTurn(runningFiber()))
+  ))
 )
 
 /**
@@ -99,24 +121,31 @@ export const callersRuntime = (): Runtime.Runtime<never> | undefined => {
 
 /**
  * Wraps a function that is not Effect, so that each call has a scope of its own. A call that fails is rejected with the very error
- * of the function, because engines tell errors apart by their identity.
+ * of the function, because engines tell errors apart by their identity. An error that is no failure, but tells the engine how to go on
+ * with the job, is one with which the scope succeeds.
  *
  * @internal
  */
 export const wrapInScope = <Args extends ReadonlyArray<unknown>, A>(
   call: (...args: Args) => A | PromiseLike<A>,
-  scoped: (self: Effect.Effect<A, unknown>) => Effect.Effect<A, unknown, Airlock>
+  scoped: <B>(self: Effect.Effect<B, unknown>) => Effect.Effect<B, unknown, Airlock>,
+  isControlFlow: (error: unknown) => boolean = () => false
 ): Effect.Effect<(...args: Args) => Promise<A>, never, Airlock> =>
   Effect.map(Effect.runtime<Airlock>(), (runtime) => {
     const wrapped = async (...args: Args): Promise<A> => {
-      const called = Effect.tryPromise({ try: async () => call(...args), catch: (error) => error })
+      const called = Effect.tryPromise({ try: async () => call(...args), catch: (error) => error }).pipe(
+        Effect.map(Either.right),
+        Effect.catchIf(isControlFlow, (error) => Effect.succeed(Either.left(error)))
+      )
       // The scope in which the function was wrapped is not that of its calls.
       const inScope = locally(scoped(called), undefined)
       const exit = await Runtime.runPromiseExit(runtime)(Effect.scoped(Effect.zipRight(noteTurns, inScope)))
-      if (Exit.isSuccess(exit)) {
-        return exit.value
+      // A scope that could not flush has another error than the function.
+      const outcome = Exit.isSuccess(exit) ? exit.value : Either.left(Cause.squash(exit.cause))
+      if (Either.isRight(outcome)) {
+        return outcome.right
       }
-      throw Cause.squash(exit.cause)
+      throw outcome.left
     }
     // BullMQ gives a signal only to a function that has a parameter for it.
     return Object.defineProperty(wrapped, "length", { value: call.length })
