@@ -31,8 +31,9 @@ import {
   type ScopedOptions,
   type ScopeOptions
 } from "./AirlockScope.js"
-import { formatOf, hasOwnDryRun, withDryRun, withoutValues } from "./internal/command/descriptor.js"
-import { currentDryRun } from "./internal/command/dryRun.js"
+import { CurrentExecutor, type Executor } from "./Executor.js"
+import { asksInside, formatOf, hasOwnDryRun, rewriter, withDryRun } from "./internal/command/descriptor.js"
+import { asksForDryRun, currentCommand, currentDryRun } from "./internal/command/dryRun.js"
 import { makeProgress } from "./internal/command/progress.js"
 import { Count, Findings, Report } from "./internal/command/report.js"
 import { transactionIn } from "./internal/scope/transactionTag.js"
@@ -151,8 +152,9 @@ export type TransactionError<Options, Key extends string> = Key extends keyof Op
  * The command gets two options. With `--dry-run` the handler runs, nothing leaves, and a table says what would leave: the
  * numbers by task and reason, and the first intents. With `--dry-run-json` the same is printed as one line of JSON (see
  * {@link Report}); {@link run} also takes `--dry-run=json`. A
- * command that has an option `--dry-run` of its own keeps it: its key in the command's configuration must be `dryRun`, and the
- * value `true`, `"table"` or `"json"` asks for a dry run. Options of a command hold for its subcommands too.
+ * command that has an option `--dry-run` of its own keeps it: its key in the command's configuration must be `dryRun`. The value
+ * `true`, `"table"` or `"json"` asks for a dry run, `false`, `Option.none()` or `undefined` does not, and with any other value the
+ * command dies before its handler runs. Run the command with {@link run}: `Command.run` can miss a `--dry-run`. Options of a command hold for its subcommands too.
  *
  * What the handler does besides enqueueing happens in a dry run too, unless it asks {@link isDryRun}. With `rollback: true` the
  * handler runs in a SQL transaction, which a dry run rolls back.
@@ -208,32 +210,40 @@ const inScope = (
   const ownDryRun = hasOwnDryRun(self.descriptor)
   const scope: ScopedOptions = { name: command, ...options }
   const run = (body: Effect.Effect<void, unknown, unknown>): Effect.Effect<void, unknown, unknown> =>
-    Airlock.scoped(scope)(rollback ? inTransaction(body, limitsOf(scope)) : body)
-  const transform = (effect: Effect.Effect<void, unknown, unknown>, config: unknown) =>
-    Effect.flatMap(FiberRef.get(currentDryRun), (around): Effect.Effect<void, unknown, unknown> => {
-      const transformed = self.transform(effect, config)
-      const body = policy === undefined ? transformed : Airlock.withPolicy(transformed, policy)
-      if (around !== undefined) {
-        return inDryRun(body, around.findings, { scope, transaction: rollback })
-      }
-      if (ownDryRun && !Predicate.hasProperty(config, "dryRun")) {
-        return Effect.dieMessage(
-          `The command "${command}" has an option --dry-run of its own. Give it the key \`dryRun\` in the configuration of ` +
-            "the command, so that AirlockCommand.scoped finds its value."
-        )
-      }
-      const format = formatOf(config)
-      if (format === undefined) {
-        return run(body)
-      }
-      const findings = new Findings(command, rows)
-      return inDryRun(body, findings, { scope, transaction: rollback }).pipe(
-        Effect.locally(currentDryRun, { format, findings }),
-        Effect.zipRight(
-          Effect.suspend(() => Console.log(format === "json" ? toJson(findings.report) : `${findings.report}`))
-        )
+    Airlock.scoped(scope)(rollback ? inTransaction(body, limitsOf(scope)) : body).pipe(
+      // The scope that lets intents leave is that of the outermost command: what that one has counts.
+      Effect.locallyWith(currentCommand, (around) => ({ ...Struct.pick(scope, "approve", "executor"), ...around }))
+    )
+  const transform = Effect.fnUntraced(function*(effect: Effect.Effect<void, unknown, unknown>, config: unknown) {
+    const around = yield* FiberRef.get(currentDryRun)
+    const transformed = self.transform(effect, config)
+    const body = policy === undefined ? transformed : Airlock.withPolicy(transformed, policy)
+    if (around !== undefined) {
+      return yield* inDryRun(body, around.findings, { scope: Struct.omit(scope, "executor"), transaction: rollback })
+    }
+    if (ownDryRun && !Predicate.hasProperty(config, "dryRun")) {
+      return yield* Effect.dieMessage(
+        `The command "${command}" has an option --dry-run of its own. Give it the key \`dryRun\` in the configuration of ` +
+          "the command, so that AirlockCommand.scoped finds its value."
       )
+    }
+    const format = yield* formatOf(config, ownDryRun)
+    if (format === undefined) {
+      if ((yield* FiberRef.get(asksForDryRun)) && !asksInside(config)) {
+        return yield* Effect.dieMessage(
+          `The arguments ask for a dry run, but @effect/cli found no --dry-run of the command "${command}" in them, so that ` +
+            "nothing has run. If an option is unknown or wrong, it takes that one and all that follow for plain arguments."
+        )
+      }
+      return yield* run(body)
+    }
+    const findings = new Findings(command, rows)
+    yield* Effect.locally(inDryRun(body, findings, { scope, transaction: rollback }), currentDryRun, {
+      format,
+      findings
     })
+    yield* Console.log(format === "json" ? toJson(findings.report) : `${findings.report}`)
+  })
   // As Effect's combinators, it keeps the tag: handlers of subcommands read the command's value by it.
   return Object.assign(Object.create(Object.getPrototypeOf(self)), self, {
     descriptor,
@@ -244,8 +254,17 @@ const inScope = (
 const toJson = (report: Report): string => JSON.stringify(Schema.encodeSync(Report)(report))
 
 /**
- * `Command.run`, whose arguments may also say `--dry-run=json` for `--dry-run-json`. The parser of `@effect/cli` knows no option
- * whose value may be missing.
+ * `Command.run`, which reads `--dry-run` and `--dry-run-json` as they are meant. The parser of `@effect/cli` knows no option whose
+ * value may be missing. So with `Command.run`
+ *
+ * - `--dry-run 0 5` is no dry run: the parser takes an argument `0`, `n`, `no`, `off`, `false`, `1`, `y`, `yes`, `on` or `true` for
+ *   the value of the option before it. Here only `--dry-run=false` and the like are no dry run.
+ * - an option that is unknown or wrong can make the parser take all options for arguments, also `--dry-run`, and the command
+ *   runs. Here it dies before its handler runs.
+ * - `--dry-run=json` is `--dry-run` and an argument `json`. Here it is `--dry-run-json`.
+ *
+ * Arguments after `--` are no options. If the command, or a subcommand, has an option `--dry-run` of its own whose value is not
+ * a boolean, that option is left to the parser.
  *
  * @example
  * ```ts
@@ -268,7 +287,11 @@ export const run: typeof Command.run = dual(
     config: { readonly name: string, readonly version: string }
   ) => {
     const runWith = Command.run(self, config)
-    return (args: ReadonlyArray<string>) => runWith(withoutValues(args))
+    const rewrite = rewriter(self.descriptor)
+    return (args: ReadonlyArray<string>) => {
+      const rewritten = rewrite(args)
+      return Effect.locally(runWith(rewritten.args), asksForDryRun, rewritten.asksForDryRun)
+    }
   }
 )
 
@@ -294,6 +317,10 @@ export const isDryRun: Effect.Effect<boolean> = Effect.map(FiberRef.get(currentD
  * Runs a function for each chunk of a Stream, each in a scope of its own: the intents of a chunk leave when the chunk has
  * succeeded, and before the next one begins. A chunk that fails or is interrupted discards its intents, and ends the run; what
  * left before has left. Memory holds one chunk at a time, whatever the length of the Stream.
+ *
+ * No scope around it captures the intents of a chunk. Of the outermost command that is {@link scoped}, `policy`, `approve` and
+ * `executor` hold in the chunks: `approve` sees the plan of each chunk. If it says no, the intents of that chunk are discarded,
+ * and the next chunk begins. Any other scope around it has no part in the chunks, and neither has the policy of that scope.
  *
  * On a terminal a bar shows the progress. Elsewhere a line is printed at most each 5 seconds, and one at the end. In a dry run of
  * {@link scoped} nothing leaves, and the report covers all chunks. With `--dry-run-json` the lines go to standard error.
@@ -419,8 +446,10 @@ const alone = (
   { scope, transaction }: Boundary
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.flatMap(isInTransaction, (inside) => {
-    const options = inside ? scope : { ...scope, independent: true }
-    return transaction ? inTransaction(body, options) : Airlock.scoped(options)(body)
+    const run = (options: ScopedOptions) => transaction ? inTransaction(body, options) : Airlock.scoped(options)(body)
+    return inside
+      ? run(scope)
+      : Effect.flatMap(FiberRef.get(currentCommand), (command) => run({ ...command, ...scope, independent: true }))
   })
 
 const isInTransaction = Effect.withFiberRuntime<boolean>((fiber) =>
@@ -463,8 +492,14 @@ const inDryRun = (
       )
     )
     // Inside a plan nothing leaves, not even from independent scopes. Inside a transaction these refuse every enqueue.
-    return inside ? looked : Effect.asVoid(Airlock.plan(looked))
+    return inside ? looked : Effect.asVoid(planWith(looked, scope.executor))
   })
+
+/** `Airlock.plan` with the executor that the scope would have, as executors differ in the intents that they accept. */
+const planWith = <A, E, R>(self: Effect.Effect<A, E, R>, executor: Executor | undefined) =>
+  executor === undefined
+    ? Airlock.plan(self)
+    : Effect.provideService(Airlock.plan(self), CurrentExecutor, executor)
 
 /** The end of a body whose plan is known. */
 class Looked {

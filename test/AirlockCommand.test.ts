@@ -1,10 +1,10 @@
 import { Args, Command, Options, Prompt, ValidationError } from "@effect/cli"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
-import { Airlock, AirlockTest, Policy } from "effect-airlock"
+import { Airlock, AirlockTest, Executor, Policy } from "effect-airlock"
 import * as AirlockCommand from "effect-airlock/AirlockCommand"
 import * as SqlTransaction from "effect-airlock/SqlTransaction"
-import { nothingPrinted, printingTo, reportOf, run } from "./support/commands.js"
+import { nothingPrinted, printingTo, reportOf, run, runByAirlock } from "./support/commands.js"
 import { decorated, insertOrder, onEachDatabase, orders } from "./support/databases.js"
 import { layer as recorder, left, note } from "./support/recorder.js"
 
@@ -19,6 +19,12 @@ const scoped = AirlockCommand.scoped(send)
 const notes = (chunk: ReadonlyArray<number>) => Effect.forEach(chunk, (n) => note(`${n}`), { discard: true })
 
 type WithoutTransaction = Omit<AirlockCommand.ChunkOptions<never>, "transaction">
+
+const durable = {
+  name: "queue",
+  durable: true,
+  dispatch: (intents: ReadonlyArray<unknown>) => Effect.succeed(intents.map(() => Exit.void))
+}
 
 const failureOf = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
@@ -202,6 +208,94 @@ describe("a dry run", () => {
       expect(yield* left).toEqual(["--dry-run=json"])
     }).pipe(Effect.provide(recorder())))
 
+  it.effect("is asked for with AirlockCommand.run, whatever argument comes after its option", () =>
+    Effect.gen(function*() {
+      const resend = AirlockCommand.scoped(
+        Command.make(
+          "resend",
+          { ids: Args.text({ name: "id" }).pipe(Args.repeated) },
+          ({ ids }) => Effect.forEach(ids, note, { discard: true })
+        )
+      )
+      for (const value of ["0", "n", "no", "off", "false", "1", "y", "yes", "on", "true", "TRUE"]) {
+        for (const option of ["--dry-run-json", "--DRY-RUN=json"]) {
+          expect(reportOf(yield* runByAirlock(resend, [option, value, "5"])).intents).toBe(2)
+          expect(reportOf(yield* runByAirlock(resend, ["5", option, value])).intents).toBe(2)
+        }
+        expect((yield* runByAirlock(resend, ["--dry-run", value, "5"])).out[0]).toContain("2 of 2 intents would leave")
+      }
+      const one = AirlockCommand.scoped(Command.make("one", { id: Args.integer() }, ({ id }) => note(`${id}`)))
+      expect((yield* runByAirlock(one, ["--dry-run", "1"])).out[0]).toContain("1 of 1 intents would leave")
+      const group = Command.make("group").pipe(Command.withSubcommands([resend]), AirlockCommand.scoped)
+      expect(reportOf(yield* runByAirlock(group, ["resend", "--dry-run-json", "0"]))).toMatchObject({
+        command: "resend"
+      })
+      expect(reportOf(yield* runByAirlock(group, ["--dry-run-json", "resend", "0"]))).toMatchObject({
+        command: "group"
+      })
+      expect(yield* left).toEqual([])
+      yield* runByAirlock(resend, ["--dry-run=false", "0"])
+      yield* runByAirlock(resend, ["--", "--dry-run", "no"])
+      expect(yield* left).toEqual(["0", "--dry-run", "no"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("does not turn into a run if the parser takes its option for an argument", () =>
+    Effect.gen(function*() {
+      const resend = AirlockCommand.scoped(
+        Command.make("resend", { ids: Args.text({ name: "id" }).pipe(Args.repeated) }, ({ ids }) =>
+          Effect.forEach(ids, note, { discard: true }))
+      )
+      const group = Command.make("group").pipe(Command.withSubcommands([resend]), AirlockCommand.scoped)
+      for (const option of ["--dry-run", "--dry-run-json", "--dry-run=json", "--dry-run=", "--dry-run=true"]) {
+        for (const [command, name] of [[resend, "resend"], [group, "group"]] as const) {
+          const args = [...(name === "group" ? ["resend"] : []), "--n", "3", "a", option]
+          const { exit } = yield* runByAirlock(command as typeof resend, args)
+          expect(String(defectOf(exit))).toContain(`found no --dry-run of the command "${name}"`)
+        }
+      }
+      expect(yield* left).toEqual([])
+      yield* runByAirlock(resend, ["--n", "3"])
+      expect(yield* left).toEqual(["--n", "3"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("can be missed by Command.run, as the documentation warns", () =>
+    Effect.gen(function*() {
+      const resend = AirlockCommand.scoped(
+        Command.make("resend", { ids: Args.text({ name: "id" }).pipe(Args.repeated) }, ({ ids }) =>
+          Effect.forEach(ids, note, { discard: true }))
+      )
+      expect((yield* run(resend, ["--dry-run", "1"])).out[0]).toContain("0 of 0 intents")
+      yield* run(resend, ["--dry-run", "0", "5"])
+      yield* run(resend, ["--n", "3", "--dry-run"])
+      expect(yield* left).toEqual(["5", "--n", "3", "--dry-run"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("accepts what the executor of the command accepts", () =>
+    Effect.gen(function*() {
+      const saved = Airlock.enqueueEffect("saved", Effect.void)
+      const command = Command.make("closures", {}, () =>
+        Effect.zipRight(
+          saved,
+          AirlockCommand.runForEachChunk(Stream.range(1, 2), () => saved)
+        ))
+      const here = AirlockCommand.scoped(command, { executor: Executor.inProcess() })
+      expect(reportOf(yield* run(here, ["--dry-run-json"]))).toMatchObject({ intents: 2, dispatched: 2 })
+      expect((yield* run(here)).exit).toEqual(Exit.void)
+      const there = AirlockCommand.scoped(command, { executor: Executor.make({ ...durable, name: "other" }) })
+      for (
+        const parent of [there, Command.make("group").pipe(Command.withSubcommands([here]), AirlockCommand.scoped)]
+      ) {
+        const { exit } = yield* run(
+          parent as typeof there,
+          parent === there ? ["--dry-run"] : ["--dry-run", "closures"]
+        )
+        expect(defectOf(exit)).toMatchObject({
+          _tag: "NotSerializableError",
+          executor: parent === there ? "other" : "queue"
+        })
+      }
+    }).pipe(Effect.provide(recorder()), Effect.provide(Executor.layer(Executor.make(durable)))))
+
   it.effect("lets nothing leave if Command.run gets --dry-run=json, which the parser of @effect/cli does not know", () =>
     Effect.gen(function*() {
       const bare = AirlockCommand.scoped(Command.make("bare", {}, () => note("a")))
@@ -282,11 +376,43 @@ describe("a command with an option for dry runs of its own", () => {
       const choice = own(Options.choice("dry-run", ["table", "json"]).pipe(Options.optional))
       expect((yield* run(choice, ["--dry-run=table"])).out[0]).toContain("Nothing has left")
       expect(reportOf(yield* run(choice, ["--dry-run", "json"])).intents).toBe(1)
-      expect((yield* run(own(Options.boolean("simulate")), ["--simulate"])).out[0]).toContain("Nothing has left")
       expect(yield* left).toEqual([])
       yield* run(flag)
       yield* run(choice)
       expect(yield* left).toEqual(["a", "a"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("can say that it is none, and does not run if it says neither", () =>
+    Effect.gen(function*() {
+      const choice = Options.choice("dry-run", ["off", "table", "json"]).pipe(Options.withDefault("off" as const))
+      const mapped = own(Options.map(choice, (value) => value === "off" ? false : value))
+      expect((yield* run(mapped)).out).toEqual([])
+      expect((yield* runByAirlock(mapped, ["--dry-run=off"])).out).toEqual([])
+      expect(yield* left).toEqual(["a", "a"])
+      expect((yield* runByAirlock(mapped, ["--dry-run", "table"])).out[0]).toContain("Nothing has left")
+      expect((yield* runByAirlock(mapped, ["--dry-run=table"])).out[0]).toContain("Nothing has left")
+      expect(reportOf(yield* runByAirlock(mapped, ["--dry-run=json"])).intents).toBe(1)
+      expect(String(defectOf((yield* run(own(choice))).exit))).toContain("does not know whether off asks for a dry run")
+      expect(yield* left).toEqual(["a", "a"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("is no other option with the key dryRun", () =>
+    Effect.gen(function*() {
+      const other = own(Options.choice("mode", ["fast", "slow"]))
+      expect((yield* run(other, ["--mode", "fast"])).out).toEqual([])
+      expect(yield* left).toEqual(["a"])
+      expect((yield* run(other, ["--dry-run", "--mode", "fast"])).out[0]).toContain("Nothing has left")
+      expect(yield* left).toEqual(["a"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("in two scopes is still its own", () =>
+    Effect.gen(function*() {
+      const twice = AirlockCommand.scoped(own(Options.boolean("dry-run")), { name: "outer" })
+      expect((yield* run(twice, ["--dry-run"])).out.length).toBe(1)
+      const wrong = Command.make("own", { dry: Options.boolean("dry-run") }, () => Effect.void)
+      expect(String(defectOf((yield* run(AirlockCommand.scoped(AirlockCommand.scoped(wrong)), [])).exit)))
+        .toContain("the key `dryRun`")
+      expect(yield* left).toEqual([])
     }).pipe(Effect.provide(recorder())))
 
   it.effect("does not run if its key is not dryRun, because its value cannot be found", () =>
@@ -421,6 +547,58 @@ describe("AirlockCommand.runForEachChunk", () => {
       const command = chunked(notes, { policy: drops("2") })
       yield* run(AirlockCommand.scoped(command, { policy: drops("4") }))
       expect(yield* left).toEqual(["1", "3", "5"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("asks the approval of the outermost command for the plan of each chunk", () =>
+    Effect.gen(function*() {
+      const plans: Array<number> = []
+      const options = {
+        approve: ({ entries }: { readonly entries: ReadonlyArray<unknown> }) =>
+          Effect.sync(() => plans.push(entries.length) === 2)
+      }
+      const inner = AirlockCommand.scoped(chunked(notes), { approve: () => Effect.dieMessage("not asked") })
+      const group = Command.make("group").pipe(Command.withSubcommands([inner]), AirlockCommand.scoped(options))
+      expect((yield* run(AirlockCommand.scoped(chunked(notes), options))).exit).toEqual(Exit.void)
+      expect(plans).toEqual([2, 2, 1])
+      expect(yield* left).toEqual(["3", "4"])
+      plans.length = 0
+      yield* run(group, ["chunked"])
+      expect(plans).toEqual([2, 2, 1])
+      expect(yield* left).toEqual(["3", "4", "3", "4"])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("has the executor of the command in all chunks that have none of their own", () =>
+    Effect.gen(function*() {
+      const used: Array<string> = []
+      const named = (name: string) =>
+        Executor.make({
+          name,
+          dispatch: (intents) => {
+            used.push(name)
+            return Effect.succeed(intents.map(() => Exit.void))
+          }
+        })
+      yield* run(AirlockCommand.scoped(chunked(notes), { executor: named("command") }))
+      yield* run(
+        AirlockCommand.scoped(chunked(notes, { executor: named("chunk"), size: 5 }), { executor: named("command") })
+      )
+      expect(used).toEqual(["command", "command", "command", "chunk"])
+      expect(yield* left).toEqual([])
+    }).pipe(Effect.provide(recorder())))
+
+  it.effect("has no part in another scope around it", () =>
+    Effect.gen(function*() {
+      const command = Command.make("around", {}, () =>
+        AirlockCommand.runForEachChunk(Stream.range(1, 2), (chunk) =>
+          notes(Chunk.toReadonlyArray(chunk))).pipe(
+            Airlock.scoped({
+              policy: Policy.dropAll,
+              approve: () =>
+                Effect.succeed(false)
+            })
+          ))
+      yield* run(AirlockCommand.scoped(command))
+      expect(yield* left).toEqual(["1", "2"])
     }).pipe(Effect.provide(recorder())))
 
   it.effect("runs more intents than a scope holds", () =>

@@ -8,14 +8,14 @@ export const command: ReadonlyArray<Mutant> = [
     {
       breaks: "commands: a dry run of a command without chunks lets its intents leave",
       symbol: "inScope",
-      replace: "format === undefined",
-      by: "format !== undefined || format === undefined",
+      replace: "if (format === undefined)",
+      by: "if (format !== undefined || format === undefined)",
       tests: commands
     },
     {
       breaks: "commands: a scope inside of a dry run lets its intents leave",
       symbol: "inDryRun",
-      replace: "Airlock.plan(looked)",
+      replace: "planWith(looked, scope.executor)",
       by: "looked",
       tests: commands
     },
@@ -36,7 +36,7 @@ export const command: ReadonlyArray<Mutant> = [
     {
       breaks: "commands: a subcommand in a dry run of its parent does not take part in it",
       symbol: "inScope",
-      replace: "inDryRun(body, around.findings, { scope, transaction: rollback })",
+      replace: `inDryRun(body, around.findings, { scope: Struct.omit(scope, "executor"), transaction: rollback })`,
       by: "run(body)",
       tests: commands
     },
@@ -57,15 +57,15 @@ export const command: ReadonlyArray<Mutant> = [
     {
       breaks: "commands: the intents of a chunk wait for the end of the command",
       symbol: "alone",
-      replace: "{ ...scope, independent: true }",
-      by: "scope",
+      replace: "{ ...command, ...scope, independent: true }",
+      by: "{ ...command, ...scope }",
       tests: commands
     },
     {
       breaks: "commands: a chunk inside a transaction does not wait for its COMMIT",
       symbol: "alone",
-      replace: "inside ? scope : { ...scope, independent: true }",
-      by: "({ ...scope, independent: true || inside })",
+      replace: "run(scope)",
+      by: "run({ ...scope, independent: true })",
       tests: commands
     },
     {
@@ -86,8 +86,29 @@ export const command: ReadonlyArray<Mutant> = [
     {
       breaks: "commands: a dry run inside of a transaction dies",
       symbol: "inDryRun",
-      replace: "inside ? looked : Effect.asVoid(Airlock.plan(looked))",
-      by: "Effect.asVoid(Airlock.plan(inside ? looked : looked))",
+      replace: "inside ? looked : Effect.asVoid(planWith(looked, scope.executor))",
+      by: "Effect.asVoid(planWith(inside ? looked : looked, scope.executor))",
+      tests: commands
+    },
+    {
+      breaks: "commands: the approval and the executor of a command do not hold in its chunks",
+      symbol: "alone",
+      replace: "{ ...command, ...scope, independent: true }",
+      by: "{ ...({} as typeof command), ...scope, independent: true }",
+      tests: commands
+    },
+    {
+      breaks: "commands: a dry run asks the executor of the application what it accepts",
+      symbol: "planWith",
+      replace: "executor === undefined",
+      by: "executor === undefined || executor !== undefined",
+      tests: commands
+    },
+    {
+      breaks: "commands: a dry run whose option was taken for an argument is a real run",
+      symbol: "inScope",
+      replace: "(yield* FiberRef.get(asksForDryRun)) && !asksInside(config)",
+      by: "false",
       tests: commands
     },
     {
@@ -122,9 +143,23 @@ export const command: ReadonlyArray<Mutant> = [
     },
     {
       breaks: "commands: an argument after -- is taken for an option of a dry run",
-      symbol: "withoutValues",
-      replace: "end !== -1 && index > end",
-      by: "end !== -1 && index < 0",
+      symbol: "rewriter",
+      replace: "args.includes(\"--\") ? args.indexOf(\"--\") : args.length",
+      by: "args.length",
+      tests: commands
+    },
+    {
+      breaks: "commands: a value of another option with the key dryRun asks for a dry run",
+      symbol: "formatOf",
+      replace: "hasOwn && Predicate.hasProperty(value, \"dryRun\")",
+      by: "(hasOwn || Predicate.hasProperty(value, \"dryRun\")) && Predicate.hasProperty(value, \"dryRun\")",
+      tests: commands
+    },
+    {
+      breaks: "commands: an argument after --dry-run is taken for its value, and the run is real",
+      symbol: "rewriter",
+      replace: "`--${name}=true`",
+      by: "argument",
       tests: commands
     }
   ]),

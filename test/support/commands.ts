@@ -47,20 +47,24 @@ export const printingTo = (printed: Printed, { columns }: TerminalOptions = {}) 
 
 export const nothingPrinted = (): Printed => ({ out: [], err: [], screen: [] })
 
-/** Runs a command with arguments. */
-export const run = <Name extends string, R, E, A>(
+/** Runs a command with arguments, by `Command.run` or by `AirlockCommand.run`. */
+const runBy = (runCommand: typeof Command.run) =>
+<Name extends string, R, E, A>(
   command: Command.Command<Name, R, E, A>,
   args: ReadonlyArray<string> = [],
   options?: TerminalOptions
 ) =>
   Effect.suspend(() => {
     const printed = nothingPrinted()
-    return Command.run(command, { name: "test", version: "1" })(["node", "test", ...args]).pipe(
+    return runCommand(command, { name: "test", version: "1" })(["node", "test", ...args]).pipe(
       printingTo(printed, options),
       Effect.exit,
       Effect.map((exit): Ran => Object.assign(printed, { exit }))
     )
   })
+
+export const run = runBy(Command.run)
+export const runByAirlock = runBy(AirlockCommand.run)
 
 /** The report that a command printed as JSON. */
 export const reportOf = ({ out }: Printed): AirlockCommand.Report =>

@@ -10,6 +10,7 @@ import type * as Args from "@effect/cli/Args"
 import * as Descriptor from "@effect/cli/CommandDescriptor"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
@@ -25,7 +26,11 @@ type Node =
     readonly command: Descriptor.Command<unknown>
     readonly f: Parameters<typeof Descriptor.mapEffect<unknown, unknown>>[1]
   }
-  | { readonly _tag: "Subcommands", readonly parent: Descriptor.Command<unknown> }
+  | {
+    readonly _tag: "Subcommands"
+    readonly parent: Descriptor.Command<unknown>
+    readonly children: ReadonlyArray<Descriptor.Command<unknown>>
+  }
 
 /** The private shape of options. */
 type OptionsNode = {
@@ -67,7 +72,9 @@ const flagged = (self: Descriptor.Command<unknown>): Descriptor.Command<Flagged>
   switch (node._tag) {
     case "Standard": {
       const options = Options.all([node.options, formatOptions(namesOf(node.options))])
-      ours.add(options)
+      if (!hasOwnDryRun(self)) {
+        ours.add(options)
+      }
       return Descriptor.map(
         replace<{ readonly options: readonly [unknown, Format | undefined] }>(self, { options }),
         (value) => ({ value: { ...value, options: value.options[0] }, format: value.options[1] })
@@ -108,30 +115,73 @@ const missing = (taken: ReadonlyArray<string>, name: string, description: string
     ? Options.map(Options.none, () => false)
     : Options.boolean(name).pipe(Options.withDescription(description))
 
-const namesOf = (self: Options.Options<unknown>): ReadonlyArray<string> => {
-  const { aliases = [], argumentOption, left, name, options, right } = self as unknown as OptionsNode
-  const inner = [options, argumentOption, left, right].filter((node) => node !== undefined)
-  return [
-    ...(name === undefined ? [] : [name]),
-    ...aliases,
-    // They are nodes of the same tree.
-    ...inner.flatMap((node) => namesOf(node as unknown as Options.Options<unknown>))
-  ]
+const namesOf = (self: Options.Options<unknown>): ReadonlyArray<string> =>
+  nodesOf(self).flatMap(({ aliases = [], name }) => name === undefined ? aliases : aliases.concat(name))
+
+const nodesOf = (self: Options.Options<unknown>): ReadonlyArray<OptionsNode> => {
+  const node = self as unknown as OptionsNode
+  const inner = [node.options, node.argumentOption, node.left, node.right].filter((inner) => inner !== undefined)
+  // They are nodes of the same tree.
+  return [node, ...inner.flatMap((inner) => nodesOf(inner as unknown as Options.Options<unknown>))]
 }
 
-/** Arguments in which no option of a dry run has a value. What comes after `--` is no option. @internal */
-export const withoutValues = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const end = args.indexOf("--")
-  return args.map((argument, index) =>
-    end !== -1 && index > end
-      ? argument
-      : argument === `--${flag}=json`
-      ? `--${jsonFlag}`
-      : argument === `--${flag}=table`
-      ? `--${flag}`
-      : argument
-  )
+/** All options of a command and its subcommands with a name. */
+const allNamed = (self: Descriptor.Command<unknown>, name: string): ReadonlyArray<OptionsNode> => {
+  const node = self as unknown as Node
+  switch (node._tag) {
+    case "Standard":
+      return nodesOf(node.options).filter((option) => option.name === name || option.aliases?.includes(name))
+    case "Map":
+      return allNamed(node.command, name)
+    case "Subcommands":
+      return [node.parent, ...node.children].flatMap((command) => allNamed(command, name))
+    default:
+      return []
+  }
 }
+
+/** Arguments of a command line that the parser of `@effect/cli` reads as they are meant. @internal */
+export interface Rewritten {
+  readonly args: ReadonlyArray<string>
+  /** Whether they ask for a dry run, by an option that has no values but `true` and `false`. */
+  readonly asksForDryRun: boolean
+}
+
+/**
+ * Gives each option of a dry run the value `true`, because the parser takes a next argument such as `0` or `no` for its value.
+ * What comes after `--` is no option. An option of the application that has other values keeps them.
+ *
+ * @internal
+ */
+export const rewriter = (self: Descriptor.Command<unknown>): (args: ReadonlyArray<string>) => Rewritten => {
+  const isFlag = (name: string): boolean => {
+    const options = allNamed(self, name)
+    return options.length > 0 &&
+      options.every((option) => Options.isBool(option as unknown as Options.Options<unknown>))
+  }
+  const flags = [flag, jsonFlag].filter(isFlag)
+  return (args) => {
+    const end = args.includes("--") ? args.indexOf("--") : args.length
+    let asksForDryRun = false
+    const rewrite = (argument: string): string => {
+      const [, name = "", value = "true"] = /^--([^=]+)(?:=(.*))?$/.exec(argument) ?? []
+      const option = flags.find((flag) => flag === name.toLowerCase())
+      if (option === undefined || falseValues.has(value)) {
+        return argument
+      }
+      asksForDryRun = true
+      return option === flag && value === "json" && flags.includes(jsonFlag)
+        ? `--${jsonFlag}=true`
+        : value === "true" || (option === flag && value === "table")
+        ? `--${name}=true`
+        : argument
+    }
+    return { args: [...args.slice(0, end).map(rewrite), ...args.slice(end)], asksForDryRun }
+  }
+}
+
+/** The values that the parser takes for `false`. */
+const falseValues: ReadonlySet<string> = new Set(["false", "0", "n", "no", "off"])
 
 /** Whether a command has its own `--dry-run`. @internal */
 export const hasOwnDryRun = (self: Descriptor.Command<unknown>): boolean => {
@@ -149,23 +199,46 @@ export const hasOwnDryRun = (self: Descriptor.Command<unknown>): boolean => {
 }
 
 /**
- * Whether a parsed command asks for a dry run, by an option of {@link withDryRun} or by its own property `dryRun`, and how the
- * report is printed.
+ * How the report of a dry run is printed that a parsed command asks for by an option of {@link withDryRun}, or by the property
+ * `dryRun` of a command that has its own `--dry-run`. Dies if that property says neither yes nor no.
  *
  * @internal
  */
-export const formatOf = (value: unknown): Format | undefined =>
+export const formatOf = (value: unknown, hasOwn: boolean): Effect.Effect<Format | undefined> =>
   Predicate.hasProperty(value, formatKey)
-    ? value[formatKey] as Format
-    : Predicate.hasProperty(value, "dryRun")
+    ? Effect.succeed(value[formatKey] as Format)
+    : hasOwn && Predicate.hasProperty(value, "dryRun")
     ? formatOfOwn(value.dryRun)
-    : undefined
+    : Effect.succeed(undefined)
 
-const formatOfOwn = (value: unknown): Format | undefined =>
-  Option.isOption(value)
-    ? formatOfOwn(Option.getOrUndefined(value))
-    : value === "json"
-    ? "json"
-    : value === undefined || value === false
-    ? undefined
-    : "table"
+const formatOfOwn = (value: unknown): Effect.Effect<Format | undefined> => {
+  if (Option.isOption(value)) {
+    return formatOfOwn(Option.getOrUndefined(value))
+  }
+  switch (value) {
+    case undefined:
+    case false:
+      return Effect.succeed(undefined)
+    case true:
+    case "table":
+      return Effect.succeed("table")
+    case "json":
+      return Effect.succeed("json")
+    default:
+      return Effect.dieMessage(
+        `AirlockCommand.scoped does not know whether ${
+          Inspectable.toStringUnknown(value)
+        } asks for a dry run. Map the option ` +
+          "--dry-run of the command to true, \"table\" or \"json\" for a dry run, and to false or Option.none() for none."
+      )
+  }
+}
+
+/** Whether a subcommand of a parsed command asks for a dry run by an option of {@link withDryRun}. @internal */
+export const asksInside = (value: unknown): boolean =>
+  Predicate.hasProperty(value, "subcommand") && Option.isOption(value.subcommand) && Option.isSome(value.subcommand) &&
+  Array.isArray(value.subcommand.value) && asks(value.subcommand.value[1])
+
+// A subcommand that has its own `--dry-run` knows itself what its value means.
+const asks = (value: unknown): boolean =>
+  Predicate.hasProperty(value, formatKey) || Predicate.hasProperty(value, "dryRun") || asksInside(value)
