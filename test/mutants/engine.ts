@@ -221,9 +221,9 @@ export const engine: ReadonlyArray<Mutant> = [
   ...inFile("src/internal/engine/worker.ts", [
     {
       breaks: "engine: a worker that runs no job at a time does nothing, without a word",
-      symbol: "jobRunner",
-      replace: "concurrency < 1",
-      by: "concurrency < 0",
+      symbol: "checkConcurrency",
+      replace: "concurrency >= 1",
+      by: "concurrency >= 0",
       tests: ["test/internal/engine/worker.test.ts"]
     },
     {

@@ -55,8 +55,15 @@ export const postgresEngines: ReadonlyArray<Mutant> = [
     {
       breaks: "engines on PostgreSQL: a batch waits for ever",
       symbol: "addJobs",
-      replace: "duration: timeout",
-      by: "duration: Duration.infinity",
+      replace: "Effect.timeoutOption(timeout)",
+      by: "Effect.timeoutOption(Duration.infinity)",
+      tests: ["test/internal/engine/jobTable.test.ts"]
+    },
+    {
+      breaks: "engines on PostgreSQL: jobs that were added before the time limit are not known",
+      symbol: "addJobs",
+      replace: "exits[i] ?? tooLate",
+      by: "exits.length < intents.length ? tooLate : exits[i]!",
       tests: ["test/internal/engine/jobTable.test.ts"]
     },
     {
