@@ -370,7 +370,7 @@ describeOnRedisProxy("BullMQ", ({ connection, cut, prefix, restore, throughProxy
           return queue
         }),
         // It may still be reconnecting, so it cannot send QUIT.
-        (queue) => Effect.promise(() => queue.close().catch(() => queue.disconnect()))
+        (queue) => Effect.promise(async () => (await queue.client).disconnect())
       )
       yield* BullMq.intercept(away)
       const { failures } = yield* Effect.promise(() => away.add("receipt", { order: 1 })).pipe(
