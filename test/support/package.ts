@@ -6,11 +6,10 @@
 import { build } from "esbuild"
 import { execFileSync, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { announcedIn } from "../lint/announced.js"
 import { readmeExample, runReadmeExample } from "./readme.js"
 import { follow } from "./walkthrough.js"
 
@@ -84,28 +83,6 @@ try {
   run(join(project, "repository"), "npx", "vitest", "run", "test/SqlTransaction.test.ts")
   say("the tests of SQL transactions pass on the driver as it is on npm")
 
-  const lint = join(project, "lint")
-  cpSync("test/lint/fixtures", lint, { recursive: true })
-  renameSync(join(lint, "oxlintrc.json"), join(lint, ".oxlintrc.json"))
-  const announced = announcedIn(lint, ["good", "bad"], { typed: false })
-  const found = (command: string, ...args: ReadonlyArray<string>): unknown => {
-    const { stderr, stdout } = spawnSync("npx", [command, ...args, "-f", "json", "good", "bad"], {
-      cwd: lint,
-      encoding: "utf8"
-    })
-    if (stdout === "") {
-      throw new Error(`${command}: ${stderr}`)
-    }
-    return JSON.parse(stdout)
-  }
-  const results = found("eslint", "-c", "eslint.untyped.config.js") as ReadonlyArray<{ readonly errorCount: number }>
-  const { diagnostics } = found("oxlint") as { readonly diagnostics: ReadonlyArray<unknown> }
-  const counts = [results.reduce((sum, { errorCount }) => sum + errorCount, 0), diagnostics.length]
-  if (counts.some((count) => count !== announced.length)) {
-    throw new Error(`ESLint and oxlint found ${counts.join(" and ")} problems instead of ${announced.length}`)
-  }
-  say(`ESLint and oxlint find the ${announced.length} problems of the bad code, and none in the good`)
-
   writeFileSync(join(project, "main.ts"), readmeExample())
   const compilerOptions = { strict: true, exactOptionalPropertyTypes: true, target: "ES2022", types: ["node"] }
   const runExample = async (file: string): Promise<void> => {
@@ -115,12 +92,11 @@ try {
     }
   }
 
-  cpSync("test/types/eslint.types.ts", join(project, "eslint.types.ts"))
   writeFileSync(
     join(project, "tsconfig.json"),
     JSON.stringify({
       compilerOptions: { ...compilerOptions, module: "nodenext", outDir: "nodenext" },
-      files: ["main.ts", "eslint.types.ts"]
+      files: ["main.ts"]
     })
   )
   run(project, "npx", "tsc", "-p", ".")
